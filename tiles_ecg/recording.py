@@ -106,7 +106,9 @@ class Recording:
                 "shape (stretches, leads, time points)"
             )
         if self.signal.shape[1] != len(self.leads):
-            raise RecordingError(f"{self.source}: {self.signal.shape[1]} leads of signal but {len(self.leads)} lead names")
+            raise RecordingError(
+                f"{self.source}: {self.signal.shape[1]} leads of signal but {len(self.leads)} lead names"
+            )
         if not self.sample_rate > 0:
             raise RecordingError(f"{self.source}: sample rate {self.sample_rate} Hz; it must be positive")
 
@@ -133,6 +135,10 @@ class Reader(Protocol):
 
     labels: tuple[LabelSpec, ...]
 
-    def sources(self) -> list[Source]: ...
+    def sources(self) -> list[Source]:
+        """All sources, in any order."""
+        ...
 
-    def read(self, source: Source) -> Iterator[Recording]: ...
+    def read(self, source: Source) -> Iterator[Recording]:
+        """The recordings of a source, one after the other."""
+        ...

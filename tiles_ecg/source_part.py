@@ -1,0 +1,145 @@
+"""One source -> one part: read, prepared and written in a worker process."""
+
+import contextlib
+import errno
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiles_ecg.preparation import Preparation
+from tiles_ecg.recording import Reader, Recording, RecordingError, Source
+from tiles_ecg.store import Part, StoreError
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one source: `problem` is empty if its part is there."""
+
+    key: str
+    problem: str = ""
+    n_windows: int = 0
+
+
+def prepare_source(reader: Reader, preparation: Preparation, source: Source, part_path: Path) -> Outcome:
+    """Read one source, prepare its recordings and write its part; runs in a worker process.
+
+    Raises:
+        StoreError: If the disk is full. Anything wrong with the source itself comes back in the outcome.
+    """
+    try:
+        with disk_full_explained(part_path), Part(part_path) as part:
+            description = _fill(part, reader, preparation, source)
+            part.describe(description)
+    except RecordingError as error:
+        return Outcome(source.key, str(error))
+    except MemoryError:
+        raise
+    except Exception as error:  # a file can be broken in ways no reader foresees; the other 999 go on
+        if getattr(error, "is_user_error", False):
+            raise
+        return Outcome(source.key, f"{source.key}: {type(error).__name__}: {error}")
+    return Outcome(source.key, n_windows=description["n_windows"])
+
+
+def _fill(part: Part, reader: Reader, preparation: Preparation, source: Source) -> dict[str, Any]:
+    before = stamp(source)
+    recordings: dict[str, dict[str, Any]] = {}
+    dropped: Counter[str] = Counter()
+    notes: list[str] = []
+    n_windows, n_leads = 0, None
+    for recording in reader.read(source):
+        n_leads = n_leads or recording.signal.shape[1]
+        if recording.signal.shape[1] != n_leads:
+            raise RecordingError(
+                f"{source.key}: {recording.id} has {recording.signal.shape[1]} leads, the first {n_leads}"
+            )
+        prepared = preparation(recording, reader.labels)
+        known = recordings.setdefault(recording.id, {"number": len(recordings), **_facts(recording)})
+        known["labels"].update(recording.labels)
+        part.append(
+            {
+                "signal": prepared.signal,
+                "recording": np.full(len(prepared.signal), known["number"], np.int32),
+                "start_s": prepared.start_s,
+                "wall_time_s": prepared.wall_time_s,
+                "quality": prepared.quality,
+                "beat_position": prepared.beat_position,
+                "beat_count": prepared.beat_count,
+                "digest": _window_digests(prepared.signal),
+                **{f"label/{name}": values for name, values in prepared.label.items()},
+            }
+        )
+        dropped.update(recording.dropped)
+        dropped.update(prepared.dropped)
+        notes += [note for note in recording.notes if note not in notes]
+        n_windows += len(prepared.signal)
+    content = _content_digest(source)
+    if stamp(source) != before:
+        raise RecordingError(f"{source.key}: changed while it was read; run the same command again")
+    return {
+        "key": source.key,
+        "stamp": before,
+        "content": content,
+        "recordings": list(recordings.values()),
+        "dropped": dict(+dropped),
+        "notes": notes,
+        "n_windows": n_windows,
+        "n_leads": n_leads or 0,
+    }
+
+
+def _facts(recording: Recording) -> dict[str, Any]:
+    return {
+        "id": recording.id,
+        "subject": recording.subject,
+        "source": recording.source,
+        "device": recording.device,
+        "unit": recording.unit,
+        "leads": list(recording.leads),
+        "labels": dict(recording.labels),
+    }
+
+
+def stamp(source: Source) -> list[list[Any]]:
+    """Size and time of change of the source's files: what tells whether its part still holds."""
+    found = [(file, os.stat(file)) for file in source.files if Path(file).exists()]
+    return [[str(file), stat.st_size, stat.st_mtime_ns] for file, stat in found]
+
+
+def _content_digest(source: Source) -> str:
+    digest = hashlib.blake2b(source.key.encode(), digest_size=16)
+    for file in source.files:
+        if Path(file).exists():
+            with Path(file).open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+def _window_digests(signal: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """(W,) uint64, equal for windows that hold exactly the same values."""
+    listed = [hashlib.blake2b(window.tobytes(), digest_size=8).digest() for window in signal]
+    return np.frombuffer(b"".join(listed), np.uint64)
+
+
+@contextlib.contextmanager
+def disk_full_explained(path: Path) -> Iterator[None]:
+    """Turn whatever the system and HDF5 say of a full disk into a `StoreError` that says what to do."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        text = str(error)
+        if getattr(error, "errno", None) in DISK_FULL or "No space left" in text or "File too large" in text:
+            raise StoreError(
+                f"{path}: the disk is full; make room and run the same command again: what was prepared so far is kept"
+            ) from error
+        raise
