@@ -1,0 +1,138 @@
+"""Checkpoints: the last and the best, each whole or absent, with the encoder alone beside it."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from lightning import Callback, LightningModule, Trainer
+from pydantic import PositiveInt
+from safetensors.torch import save_file
+from torch import nn
+
+ENCODER_FORMAT = "tiles_ecg encoder"
+ENCODER_FORMAT_VERSION = "1"
+
+
+class Checkpoint(Callback):
+    """Writes `last.ckpt` every so many steps and at the end, `best.ckpt` when the monitored metric improves.
+
+    Each is written under another name and renamed. Where a validation falls on the same step, `last.ckpt` waits for it,
+    so that a resumed run logs what the uninterrupted one would have. Beside each checkpoint lies the encoder alone as
+    `.safetensors`, whose metadata hold its config and the preprocessing that its input needs.
+
+    Args:
+        folder: `checkpoints` in the run folder.
+        every_n_train_steps: Steps between two `last.ckpt`.
+        monitor: Logged metric that decides which is best.
+        mode: Whether less or more of it is better.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        every_n_train_steps: PositiveInt,
+        monitor: str = "val/loss",
+        mode: Literal["min", "max"] = "min",
+    ) -> None:
+        self.folder = Path(folder)
+        self.every = every_n_train_steps
+        self.monitor = monitor
+        self.mode = mode
+        self.best: float | None = None
+        self._saved_step = -1
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value so far."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the best value so far."""
+        self.best = state_dict["best"]
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save `last.ckpt` if it is due and no validation follows."""
+        if self._is_due(trainer) and not self._validation_follows(trainer):
+            self._save_last(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save `best.ckpt` if the metric improved, and `last.ckpt` if it waited for this."""
+        if not trainer.training and not trainer.validating or trainer.sanity_checking or trainer.global_step == 0:
+            return
+        value = trainer.callback_metrics.get(self.monitor)
+        if value is not None and self._is_better(float(value)):
+            self.best = float(value)
+            self._save(trainer, pl_module, "best")
+        if self._is_due(trainer):
+            self._save_last(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save `last.ckpt` of a run that ended between two savings."""
+        if self._saved_step != trainer.global_step:
+            self._save_last(trainer, pl_module)
+
+    def _is_due(self, trainer: Trainer) -> bool:
+        step = trainer.global_step
+        return step != self._saved_step and (step % self.every == 0 or step == trainer.max_steps)
+
+    def _validation_follows(self, trainer: Trainer) -> bool:
+        every = trainer.val_check_batch / trainer.accumulate_grad_batches
+        return bool(trainer.enable_validation and (trainer.global_step % every == 0 or trainer.should_stop))
+
+    def _is_better(self, value: float) -> bool:
+        if self.best is None:
+            return value == value  # not NaN
+        return value < self.best if self.mode == "min" else value > self.best
+
+    def _save_last(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._save(trainer, pl_module, "last")
+        self._saved_step = trainer.global_step
+
+    def _save(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
+        scratch = self.folder / f"{name}.ckpt.tmp"
+        trainer.save_checkpoint(scratch)
+        if trainer.is_global_zero:
+            save_encoder(self.folder / f"{name}.safetensors", pl_module.encoder, self._metadata(trainer))  # type: ignore[arg-type]
+            os.replace(scratch, self.folder / f"{name}.ckpt")
+
+    def _metadata(self, trainer: Trainer) -> dict[str, Any]:
+        config = yaml.safe_load((self.folder.parent / "config.yaml").read_text())
+        windows = trainer.datamodule.windows  # type: ignore[attr-defined]
+        first = windows.stores[0]
+        return {
+            "encoder": config["encoder"],
+            "step": trainer.global_step,
+            "preprocessing": {
+                **first.config["preparation"],
+                "unit": first.unit,
+                "n_leads": first.n_leads,
+                "normalise": windows.normalise,
+            },
+            "stores": [store.digest for store in windows.stores],
+        }
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def save_encoder(path: Path, encoder: nn.Module, metadata: dict[str, Any]) -> None:
+    """Write an encoder's weights as safetensors, whole or not at all.
+
+    Args:
+        path: The file to be.
+        encoder: Its state dict is written.
+        metadata: JSON-able; each value becomes a JSON text in the file's metadata.
+    """
+    about = {"format": ENCODER_FORMAT, "format_version": ENCODER_FORMAT_VERSION}
+    about |= {key: json.dumps(value) for key, value in metadata.items()}
+    weights = {name: tensor.detach().contiguous().cpu() for name, tensor in encoder.state_dict().items()}
+    scratch = path.with_name(f"{path.name}.tmp")
+    save_file(weights, scratch, about)
+    scratch.chmod(0o666 & ~_umask())  # safetensors makes it private
+    os.replace(scratch, path)

@@ -1,0 +1,111 @@
+"""SimCLR: the two views of a window attract, all other windows repel."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from pydantic import PositiveFloat
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from tiles_ecg.dataset.batch import EcgBatch
+from tiles_ecg.objective.geometry import alignment, effective_rank, uniformity
+from tiles_ecg.objective.nt_xent import nt_xent, nt_xent_rows
+from tiles_ecg.optimizer.parameter_groups import decay_groups
+from tiles_ecg.seeding import seed_draws
+
+
+class SimCLR(LightningModule):
+    """Contrastive pre-training of an encoder with two augmented views of each window.
+
+    Views are drawn whole-batch on the device, from (seed, step, rank) alone. Across devices the projections are gathered
+    with their gradient, so that the negatives are those of the global batch.
+
+    Args:
+        encoder: (B, C, T) -> (B, D), with an `embedding_dim`.
+        projector: Called with D, gives the module (B, D) -> (B, P).
+        augmentation: (signal, beat) -> (signal, beat).
+        optimizer: Called with parameter groups.
+        scheduler: Called with the optimizer, stepped after every training step.
+        temperature: Of NT-Xent, > 0.
+        seed: Of the views.
+        compile: Whether `torch.compile` is applied to the encoder.
+
+    References:
+        Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, ICML 2020.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        projector: Callable[[int], nn.Module],
+        augmentation: nn.Module,
+        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
+        scheduler: Callable[[Optimizer], LRScheduler],
+        temperature: PositiveFloat,
+        seed: int = 0,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"temperature = {temperature}; it must be positive (SimCLR's best is 0.1)")
+        self.encoder = encoder
+        self.projector = projector(encoder.embedding_dim)  # type: ignore[arg-type]
+        self.augmentation = augmentation
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.temperature = temperature
+        self.seed = seed
+        self._validated: list[tuple[Tensor, Tensor, Tensor]] = []
+        if compile:
+            self.encoder.compile()  # not torch.compile(encoder): that would rename the weights in checkpoints
+
+    def training_step(self, batch: EcgBatch, batch_idx: int) -> Tensor:
+        """NT-Xent of two fresh views of each window, in this process's share of the global batch."""
+        part = batch_idx % self.trainer.accumulate_grad_batches
+        seed_draws(self.seed, "views", self.global_step, part, self.global_rank)
+        first, second = self.projector(self.encoder(self._views(batch))).chunk(2)  # (B, P) each
+        if self.trainer.world_size == 1:
+            loss = nt_xent(first, second, self.temperature)
+        else:
+            gathered = self.all_gather(torch.stack([first, second]), sync_grads=True)  # (ranks, 2, B, P)
+            all_first, all_second = gathered.transpose(0, 1).flatten(1, 2)  # (N, P) each
+            loss = nt_xent_rows(first, second, all_first, all_second, self.global_rank * len(first), self.temperature)
+        self.log("train/loss", loss, sync_dist=self.trainer.world_size > 1)
+        return loss
+
+    def _views(self, batch: EcgBatch) -> Tensor:
+        with torch.no_grad():
+            return torch.cat([self.augmentation(batch.signal, batch.beat)[0] for _ in range(2)])  # (2B, C, T')
+
+    def validation_step(self, batch: EcgBatch, batch_idx: int) -> None:
+        """Embed two views of each window, the same views at every validation."""
+        seed_draws(self.seed, "validation", batch_idx, self.global_rank)
+        embedding = self.encoder(self._views(batch))  # (2B, D)
+        first, second = self.projector(embedding).float().chunk(2)
+        self._validated.append((first, second, embedding.float()))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log loss and geometry once, over all validation windows: in batches of the training size for the loss."""
+        batches, self._validated = self._validated, []
+        if not batches:
+            return
+        size = len(batches[0][0])
+        whole = [b for b in batches if len(b[0]) == size] if size > 1 else []  # the loss grows with the batch
+        if not whole:
+            return
+        first, second, embedding = (torch.cat(parts) for parts in zip(*batches, strict=True))
+        values: Mapping[str, Tensor] = {
+            "val/loss": torch.stack([nt_xent(a, b, self.temperature) for a, b, _ in whole]).mean(),
+            "val/alignment": alignment(first, second),
+            "val/uniformity": uniformity(first),
+            "val/effective_rank": effective_rank(embedding),
+        }
+        self.log_dict(dict(values), sync_dist=self.trainer.world_size > 1)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Decay the weights, not norms and biases; step the schedule with every batch."""
+        optimizer = self.optimizer(decay_groups([self.encoder, self.projector]))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"}}
