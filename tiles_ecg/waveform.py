@@ -23,6 +23,9 @@ QRS_SHARE = 0.05  # a twentieth of the power: 5 % of cinc2017 lies below 0.09
 MOVING_S = 2.0  # holds a beat at any plausible rate
 MOVING_SHARE = 0.1
 
+POINTS_AT_ONCE = 1 << 20
+"""Time points that are taken to float64 at a time."""
+
 
 def resample(signal: Float32, from_rate: float, to_rate: float) -> Float32:
     """Change the sample rate with a polyphase anti-aliasing filter.
@@ -252,10 +255,14 @@ def location_scale(windows: Float32) -> LocationScale:
         raise ValueError(f"windows have shape {windows.shape}; location and scale need at least one point")
     if not np.isfinite(points).all():
         raise ValueError("windows hold values that are not finite; drop those windows or fill_nonfinite first")
-    low, median, high = np.quantile(points.astype(np.float64), (0.25, 0.5, 0.75), axis=-1)
+    low, median, high = np.quantile(points, (0.25, 0.5, 0.75), axis=-1).astype(np.float64)
+    mean = points.mean(axis=-1, dtype=np.float64)
+    squares = np.zeros(n_leads)
+    for at in range(0, points.shape[1], POINTS_AT_ONCE):  # a whole copy in float64 would be three times the signal
+        squares += np.square(points[:, at : at + POINTS_AT_ONCE] - mean[:, None]).sum(axis=-1)
     return LocationScale(
-        mean=points.mean(axis=-1, dtype=np.float64),
-        std=points.std(axis=-1, dtype=np.float64),
+        mean=mean,
+        std=np.sqrt(squares / points.shape[1]),
         median=median,
         robust_std=(high - low) / 1.349,
     )
