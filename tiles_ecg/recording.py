@@ -20,6 +20,8 @@ LabelValue = str | float | tuple[str, ...]
 class RecordingError(Exception):
     """A raw file cannot be used. The message names the file, what is wrong with it, and what would be right."""
 
+    is_user_error = True
+
 
 @dataclass(frozen=True)
 class LabelSpec:
