@@ -1,4 +1,4 @@
-"""Names for the ranges of arguments: signatures use them, and the config validator checks them before anything is built."""
+"""Names for the ranges of arguments: signatures use them, and the config is checked against them before a run."""
 
 from typing import Annotated
 
@@ -6,3 +6,9 @@ from pydantic import Field
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 """A probability or a share, 0 to 1."""
+
+ShareBelowOne = Annotated[float, Field(ge=0.0, lt=1.0)]
+"""A share that leaves something over, 0 to below 1: of a momentum, a warm-up, a validation set."""
+
+PositiveShare = Annotated[float, Field(gt=0.0, le=1.0)]
+"""A share or factor above 0, at most 1."""

@@ -1,0 +1,131 @@
+"""Mistyped overrides are explained, and every job of a sweep is checked before the first."""
+
+import pytest
+
+from tiles_ecg.config import ConfigError, register_resolvers
+from tiles_ecg.console_overrides import check_command
+
+register_resolvers()
+
+
+def told(*overrides: str, name: str = "train", is_multirun: bool = False) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        check_command(name, overrides, is_multirun)
+    return caught.value.problems
+
+
+ENCODERS = "choose one of resnet10, resnet18, resnet8, resnet8_wide"
+
+
+MISTYPED = {  # all within one command, so that they are also told together
+    "encodr=resnet8": "there is no encodr; did you mean encoder?",
+    "+encodr=resnet8": "nothing reads encodr; did you mean encoder?",
+    "++encodr=resnet8": "nothing reads encodr; did you mean encoder?",
+    "+projector=mlp": "without +, since every run has this part; write projector=mlp",
+    "reader=tiles": "not a part of tiles-train; it belongs to tiles-prepare",
+    "+reader=synthetic": "not a part of tiles-train; it belongs to tiles-prepare",
+    "trainer.max_stps=3": "there is no trainer.max_stps; did you mean trainer.max_steps?",
+    "encoder.widht=3": "there is no encoder.widht; did you mean encoder.widths?",
+    "lr=1e-3": "there is no lr; did you mean optimizer.lr?",
+    "+seed=3": "exists already; write seed=3",
+    "~trainer.foo": "there is nothing to delete",
+    "+callback.foo=3": "nothing reads callback.foo; did you mean callback.progress?",
+    "augmentation/step=crop": "say where it goes; write +augmentation/step@KEY=OPTION with the dotted key of the place",
+}
+OTHERS = {
+    "encoder=resnt8": f"encoder = resnt8: no such option; {ENCODERS} (did you mean resnet8?)",
+    "trainer=null": "trainer = null: every run needs this part; choose one of ddp, default, gpu",
+    "~objective": "~objective: every run needs this part; choose one of ",
+}
+
+
+def test_mistyped_overrides_are_explained_together_without_the_advice_to_append() -> None:
+    found = told(*MISTYPED, *OTHERS)
+    lines = [f"{override}: {right}" for override, right in MISTYPED.items()] + list(OTHERS.values())
+    for line, expected in zip(found, lines, strict=True):
+        assert line.startswith(expected)
+        assert "use +" not in line
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("~encoder", f"~encoder: every run needs this part; {ENCODERS}"),  # Hydra itself would let these two pass
+        ("+encodr=resnet8", "+encodr=resnet8: nothing reads encodr; did you mean encoder?"),
+        ("resnet10", "resnet10: not an override; write KEY=VALUE (did you mean encoder=resnet10?)"),
+        ("a=[1", "a=[1: cannot be read; a value with any of , = [ ] { } ( ) : or quotes is quoted twice: \"a='[1'\""),
+        (
+            "encoder=resnet8,resnet10",
+            "encoder = resnet8,resnet10: several values; put -m first to run each of them, "
+            "or write encoder=[resnet8,resnet10] for a list",
+        ),
+        ("hydra.run.dr=x", "Could not override 'hydra.run.dr': Key 'dr' not in 'RunDir'"),
+    ],
+)
+def test_an_override_that_cannot_be_meant_is_explained(override: str, line: str) -> None:
+    assert told(override) == [line]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["encoder=resnet10", "encoder.dropout=0.1"],
+        ["experiment=demo"],
+        ["+factor=1e-4", "optimizer.lr=${factor}"],
+        ["+optimizer.amsgrad=true"],
+        ["~callback.progress"],
+        ["+augmentation/step@augmentation.steps.more=scale", "augmentation.steps.more.p=0.1"],
+        ["callback.online_probe=null"],
+        ["hydra.run.dir=somewhere"],
+        ["encoder.widths.0=8"],
+    ],
+)
+def test_what_hydra_allows_and_something_reads_is_allowed(overrides: list[str]) -> None:
+    check_command("train", overrides, is_multirun=False)
+
+
+def test_an_added_argument_is_checked_by_the_signature_of_its_component() -> None:
+    assert told("+encoder.widht=3") == ["encoder.widht = 3: ResNet1d takes no such argument; did you mean widths?"]
+
+
+def test_every_job_of_a_sweep_is_checked_and_a_mistake_names_its_first_job() -> None:
+    sweep = ["store=a.h5", "n_jobs=1,0", "preparation.max_flat=0.3,3,0.5"]
+    assert told(*sweep, name="prepare", is_multirun=True) == [
+        "preparation.max_flat = 3: out of range; Preparation takes a number from 0 to 1 "
+        "[job 1: n_jobs=1 preparation.max_flat=3, and 1 more]",
+        "n_jobs = 0: out of range; choose a whole number > 0 or null "
+        "[job 3: n_jobs=0 preparation.max_flat=0.3, and 2 more]",
+    ]
+
+
+def test_a_mistake_of_all_jobs_is_told_without_their_numbers() -> None:
+    assert told("store=a.h5,b.h5", "n_jobs=0", name="prepare", is_multirun=True) == [
+        "n_jobs = 0: out of range; choose a whole number > 0 or null"
+    ]
+
+
+def test_a_mistyped_option_within_a_sweep_is_told() -> None:
+    (line,) = told("encoder=resnet8,resnt10", is_multirun=True)
+    assert line.startswith(f"encoder = resnt10: no such option; {ENCODERS} (did you mean resnet10?)")
+
+
+def test_of_a_sweep_too_large_to_check_each_value_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tiles_ecg.console_overrides.MAX_JOBS", 3)
+    sweep = ["store=a.h5,b.h5", "n_jobs=range(1,4)", "preparation.max_flat=0.1,2"]
+    (line,) = told(*sweep, name="prepare", is_multirun=True)
+    assert line.startswith("preparation.max_flat = 2: out of range; Preparation takes a number from 0 to 1 [job 6:")
+
+
+def test_a_sweep_that_is_asked_for_by_hydra_mode_is_a_sweep() -> None:
+    (line,) = told("hydra.mode=MULTIRUN", "store=a.h5", "n_jobs=1,0", name="prepare")
+    assert line.startswith("n_jobs = 0: out of range")
+
+
+def test_the_ends_of_an_interval_are_checked() -> None:
+    (line,) = told("store=a.h5", "preparation.max_flat=interval(0.1, 1.5)", name="prepare", is_multirun=True)
+    assert line.startswith("preparation.max_flat = 1.5: out of range")
+
+
+def test_a_config_that_is_only_shown_may_lack_values() -> None:
+    check_command("prepare", [], is_multirun=False, is_run=False)
+    assert told(name="prepare") == ["store = ???: missing; give it as store=FILE.h5"]

@@ -1,0 +1,134 @@
+"""`resume=...` on a command line -> the folder of the run to go on with."""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiles_ecg.config import ConfigError
+
+CONFIG_FILE = "config.yaml"
+COMMAND_FILE = "command.json"
+CHECKPOINT = Path("checkpoints/last.ckpt")
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """A command line made definite.
+
+    Attributes:
+        argv: The arguments, with `hydra.run.dir` where a run goes on.
+        note: A sentence for the user, or empty.
+    """
+
+    argv: list[str]
+    note: str = ""
+
+
+def resolve_resume(argv: Sequence[str], is_multirun: bool, outputs: Path = Path("outputs")) -> Resumption:
+    """Find the run that `resume=true` or `resume=PATH` means.
+
+    `true` is the run below `outputs` with the latest checkpoint among those that were started by the same overrides,
+    in any order, apart from `resume` and Hydra's own; its folder becomes `hydra.run.dir`. With a path, that run's own
+    overrides hold wherever the command gives no other.
+
+    Args:
+        argv: Arguments after the program's name: flags and overrides.
+        is_multirun: Whether they ask for a sweep; it goes on in its own `hydra.sweep.dir` only.
+        outputs: Where run folders are looked for.
+
+    Raises:
+        ConfigError: If the path is no run folder, or a sweep has no folder given.
+    """
+    given = _by_key(argv)
+    wanted = _value(given.get("resume", "resume=false"))
+    if wanted.lower() in {"", "false", "null", "no", "off"}:
+        return Resumption(list(argv))
+    is_any = wanted.lower() in {"true", "yes", "on"}
+    if is_multirun:
+        if is_any and "hydra.sweep.dir" in given:
+            return Resumption(list(argv))
+        raise ConfigError(
+            f"resume = {wanted}: a sweep goes on in its own folder only; "
+            "give resume=true hydra.sweep.dir=DIR, with the folder that holds its multirun.yaml"
+        )
+    if not is_any:
+        return _resume_path(argv, given, Path(wanted))
+    if "hydra.run.dir" in given:
+        return Resumption(list(argv))
+    found = latest_run(own_overrides(argv), outputs)
+    if found is None:
+        return Resumption(
+            list(argv), f"resume: no run of this command below {outputs}/ has a checkpoint; starting anew"
+        )
+    return Resumption([*argv, _run_dir(found)], f"resume: going on in {found}")
+
+
+def _resume_path(argv: Sequence[str], given: dict[str, str], folder: Path) -> Resumption:
+    lacking = [str(name) for name in (CONFIG_FILE, CHECKPOINT) if not (folder / name).is_file()]
+    if lacking:
+        what = "has no " + " and no ".join(lacking) if folder.is_dir() else "there is no such folder"
+        raise ConfigError(f"resume = {folder}: {what}; give the folder of a run below outputs/, or true for the latest")
+    other = _value(given.get("hydra.run.dir", ""))
+    if other and os.path.abspath(other) != os.path.abspath(folder):
+        raise ConfigError(f"resume = {folder}: hydra.run.dir={other} is another folder; give only one of them")
+    earlier = [text for text in read_command(folder) if _key(text) not in given]
+    added = [] if other else [_run_dir(folder)]
+    return Resumption([*argv, *_not_own(earlier), *added], f"resume: going on in {folder}")
+
+
+def latest_run(overrides: Sequence[str], outputs: Path) -> Path | None:
+    """The run folder below `outputs` with these overrides whose checkpoint is the latest, or None."""
+    wanted = _by_key(overrides)
+    runs = [folder for folder in _run_folders(outputs) if _by_key(own_overrides(read_command(folder))) == wanted]
+    return max(runs, key=lambda folder: (folder / CHECKPOINT).stat().st_mtime, default=None)
+
+
+def own_overrides(argv: Sequence[str]) -> list[str]:
+    """Overrides that say what a run is: without flags, `resume` and Hydra's own."""
+    return _not_own([text for text in argv if "=" in text or text.startswith("~")])
+
+
+def read_command(folder: Path) -> list[str]:
+    """The overrides that a run was started with; empty where they were not kept."""
+    try:
+        found = json.loads((folder / COMMAND_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
+
+
+def _run_folders(outputs: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(outputs):
+        if COMMAND_FILE in files:
+            folders.clear()  # a run holds no other runs
+            if CONFIG_FILE in files and (Path(place) / CHECKPOINT).is_file():
+                yield Path(place)
+
+
+def _not_own(overrides: Sequence[str]) -> list[str]:
+    return [text for text in overrides if not re.match(r"[+~]*(resume\b|hydra[./])", text) and not text.startswith("-")]
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
+
+
+def _by_key(overrides: Sequence[str]) -> dict[str, str]:
+    """The last override of each key."""
+    return {_key(text): text for text in overrides}
+
+
+def _value(override: str) -> str:
+    return override.partition("=")[2].strip("'\"")
+
+
+def _run_dir(folder: Path) -> str:
+    """The override, quoted where Hydra's grammar needs it."""
+    text = str(folder)
+    if re.fullmatch(r"[\w./+@-]+", text):
+        return f"hydra.run.dir={text}"
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"hydra.run.dir='{escaped}'"
