@@ -53,9 +53,9 @@ def register_resolvers() -> None:
 
 
 def folder_name(text: str) -> str:
-    """A text as one readable part of a path: values of paths by their last part, brackets dropped, at most 120 long."""
+    """A text as one readable part of a path: values of paths by their last part, brackets dropped, at most 200 long."""
     short = re.sub(r"[^,=\[\]]*/", "", text)
-    return re.sub(r"[^\w.,=+~-]", "", short)[:120] or "job"
+    return re.sub(r"[^\w.,=+~-]", "", short)[:200] or "job"
 
 
 def list_groups(*groups: str, _root_: DictConfig) -> str:
