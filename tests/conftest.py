@@ -1,7 +1,9 @@
 """Shared fixtures: where the real recordings lie, and threads that do not fight over the cores."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,3 +21,72 @@ def real_data() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real recordings at {root}: set TILES_ECG_DATA to their folder")
     return root
+
+
+@pytest.fixture(scope="session")
+def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of 6 synthetic subjects, two recordings each: 144 windows of 15 s at 100 Hz."""
+    return synthetic_store(tmp_path_factory.mktemp("store") / "small.h5", n_subjects=6, session_h=1.0)
+
+
+@pytest.fixture(scope="session")
+def other_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of 3 other synthetic subjects: 36 windows."""
+    return synthetic_store(tmp_path_factory.mktemp("store") / "other.h5", n_subjects=3, session_h=0.5, seed=7)
+
+
+@pytest.fixture(scope="session")
+def make_store() -> Callable[..., Path]:
+    """Prepares a synthetic cohort: path, and keyword arguments of `synthetic_store`."""
+    return synthetic_store
+
+
+def synthetic_store(path: Path, sample_rate: float = 100.0, **reader: Any) -> Path:
+    """Prepare a synthetic cohort; keyword arguments are the reader's."""
+    from tiles_ecg.ingest import prepare
+    from tiles_ecg.preparation import Preparation
+    from tiles_ecg.reader.synthetic import SyntheticReader
+
+    preparation = {"sample_rate": sample_rate, "low_hz": 0.5, "high_hz": 40.0, "window_s": 15.0, "step_s": 15.0}
+    reader = {"sessions_per_subject": 2, **reader}
+    config = {"reader": reader, "preparation": preparation}
+    return prepare(SyntheticReader(**reader), Preparation(**preparation), path, config, n_jobs=1, show_progress=False)
+
+
+@pytest.fixture
+def tiles_train(small_store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
+    """Runs `tiles-train` in this process on the small store with a tiny encoder; returns the run folder.
+
+    Its arguments are the run folder's name and overrides; those given replace the defaults.
+    """
+    from tiles_ecg import console, train
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setattr("sys.argv", ["tiles-train"])
+
+    def run(name: str, *overrides: str) -> Path:
+        given = {text.partition("=")[0] for text in overrides}
+        defaults = [f"dataset.store={small_store}", *TINY_RUN, f"hydra.run.dir={tmp_path / name}"]
+        kept = [text for text in defaults if text.partition("=")[0] not in given]
+        console.run(train.train, "train", [*kept, *overrides])
+        return tmp_path / name
+
+    return run
+
+
+TINY_RUN = (
+    "dataset.batch_size=16",
+    "dataset.val_share=0.34",
+    "encoder.widths=[8,16]",
+    "encoder.strides=[2,4]",
+    "encoder.embedding_dim=32",
+    "trainer.accelerator=cpu",
+    "trainer.max_steps=10",
+    "trainer.val_check_interval=4",
+    "trainer.log_every_n_steps=1",
+    "callback.checkpoint.every_n_train_steps=3",
+    "callback.online_probe.n_windows=40",
+    "logger=csv",
+)

@@ -1,18 +1,28 @@
 """tiles-train: one run, from a composed config to a run folder with metrics and checkpoints."""
 
+import contextlib
 import json
 import logging
 import os
+import pickle
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from tiles_ecg import console
+from tiles_ecg.config import ConfigError
+from tiles_ecg.quiet import silence
 
 log = logging.getLogger(__name__)
 
 DEFAULT_STORE = Path("outputs/store/synthetic.h5")
+CHECKPOINT = Path("checkpoints/last.ckpt")
+KEPT_ON_RESUME = ("encoder", "projector", "objective._target_", "optimizer._target_", "scheduler._target_")
+"""What a checkpoint holds the state of."""
 
 
 def main() -> None:
@@ -23,41 +33,49 @@ def main() -> None:
 def train(cfg: DictConfig) -> None:
     """Build what the config names, train it, and tell where it is.
 
+    The run folder is made when everything is built, so that a mistake in the stores leaves none behind.
+
     Args:
         cfg: A composed, validated config of `conf/train.yaml`.
+
+    Raises:
+        ConfigError: If the stores, the machine or the run to go on with do not fit the config.
+        StoreError: If a store cannot be read.
     """
     import torch
+
+    silence()
+    torch.set_float32_matmul_precision("high")
+    run_dir = Path(cfg.run_dir)
+    config: dict[str, Any] = json.loads(json.dumps(OmegaConf.to_container(cfg, resolve=True)))
+    try:
+        step = _step_to_go_on_from(run_dir, cfg.resume, config)
+        trainer, objective, datamodule = _build(cfg)
+    except BaseException:
+        _remove_empty(run_dir)  # Hydra makes it before it calls us
+        raise
+    if trainer.is_global_zero:
+        _keep_config(run_dir, config)
+    _run(cfg, trainer, objective, datamodule, run_dir / CHECKPOINT if step else None, step or 0, config)
+    if trainer.is_global_zero:
+        log.info("run folder: %s", _shown(run_dir))
+
+
+def _build(cfg: DictConfig) -> tuple[Any, Any, Any]:
+    """Trainer, objective and data module, with every check that needs the stores or the machine."""
     from hydra.utils import instantiate
     from lightning import seed_everything
 
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    run_dir = Path(cfg.run_dir)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    _keep_config(run_dir, cfg)
-    torch.set_float32_matmul_precision("high")
-    seed_everything(cfg.seed, verbose=False)
     stores = cfg.dataset.store if cfg.dataset.store is not None else str(default_store())
     datamodule = instantiate(cfg.dataset, store=stores, _convert_="all")
     datamodule.windows  # noqa: B018  opens the stores: a mistake in them shows before anything is built
+    seed_everything(cfg.seed, verbose=False)  # next to the weights that it decides
     objective = instantiate(cfg.objective, _convert_="all")
-    checkpoint = run_dir / "checkpoints" / "last.ckpt"
-    resumed = checkpoint if cfg.resume and checkpoint.exists() else None
-    loggers = _listed(instantiate(cfg.logger, _convert_="all"))
-    status = 1
-    try:
-        if resumed:
-            _resume_loggers(loggers, resumed)
-        callbacks = _listed(instantiate(cfg.callback, _convert_="all"))
-        trainer = instantiate(cfg.trainer, logger=loggers or False, callbacks=callbacks, _convert_="all")
-        if trainer.is_global_zero:
-            _announce(run_dir, datamodule, objective, resumed)
-        trainer.fit(objective, datamodule=datamodule, ckpt_path=resumed, weights_only=True if resumed else None)
-        status = 0
-    finally:
-        _finish(status)
-    if trainer.is_global_zero:
-        log.info("run folder: %s", _shown(run_dir))
+    callbacks = _listed(instantiate(cfg.callback, _convert_="all"))
+    for callback in callbacks:
+        if hasattr(callback, "check"):
+            callback.check(datamodule)
+    return _trainer(cfg, callbacks), objective, datamodule
 
 
 def default_store() -> Path:
@@ -80,11 +98,117 @@ def default_store() -> Path:
     )
 
 
-def _keep_config(run_dir: Path, cfg: DictConfig) -> None:
+def _step_to_go_on_from(run_dir: Path, resume: bool | str, config: dict[str, Any]) -> int | None:
+    """The step of the folder's checkpoint if the run is to go on from it; None for a new run.
+
+    Raises:
+        ConfigError: If a new run would overwrite another, the checkpoint is damaged, or it is of another network.
+    """
+    import torch
+
+    path = run_dir / CHECKPOINT
+    if not path.exists():
+        return None
+    if not resume:
+        if int(os.environ.get("LOCAL_RANK", "0")):
+            return None
+        raise ConfigError(
+            f"hydra.run.dir = {run_dir}: holds a run already ({CHECKPOINT}); "
+            "give resume=true to go on with it, or another folder"
+        )
+    before = yaml.safe_load((run_dir / "config.yaml").read_text()) if (run_dir / "config.yaml").exists() else config
+    changed = [key for key in KEPT_ON_RESUME if _at(before, key) != _at(config, key)]
+    if changed:
+        named = ", ".join(f"{key} was {_at(before, key)}, is {_at(config, key)}" for key in changed)
+        raise ConfigError(f"resume = {run_dir}: its checkpoint is of something else ({named}); leave that as it was")
+    try:
+        return int(torch.load(path, weights_only=True, mmap=True, map_location="cpu")["global_step"])
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, OSError, ValueError) as error:
+        raise ConfigError(
+            f"resume = {run_dir}: {CHECKPOINT} is damaged ({type(error).__name__}); remove it to begin anew"
+        ) from error
+
+
+def _at(config: Any, key: str) -> Any:
+    for name in key.split("."):
+        config = config.get(name) if isinstance(config, dict) else None
+    return config
+
+
+def _trainer(cfg: DictConfig, callbacks: list[Any]) -> Any:
+    """The trainer, without loggers: they begin when nothing can be wrong any more.
+
+    Raises:
+        ConfigError: If the machine does not have what the config asks for, or a job of a sweep would start processes.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import InstantiationException
+    from hydra.types import RunMode
+    from hydra.utils import instantiate
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+    from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+
+    try:
+        trainer = instantiate(cfg.trainer, logger=False, callbacks=callbacks, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, MisconfigurationException):
+            raise ConfigError(f"trainer: {' '.join(str(error.__cause__).split())}") from error
+        raise
+    in_sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    launcher = trainer.strategy.launcher
+    starts_processes = (
+        trainer.world_size > 1
+        and isinstance(launcher, _SubprocessScriptLauncher)
+        and not launcher.cluster_environment.creates_processes_externally
+    )
+    if in_sweep and starts_processes:
+        raise ConfigError(
+            f"trainer.devices = {cfg.trainer.get('devices')}: in a sweep (-m) each process would start the whole sweep "
+            "anew; choose trainer.devices=1, a launcher that starts the processes itself "
+            "(hydra/launcher=submitit_slurm), or one command a run"
+        )
+    return trainer
+
+
+def _run(
+    cfg: DictConfig, trainer: Any, objective: Any, datamodule: Any, resumed: Path | None, step: int, config: Any
+) -> None:
+    """Fit, with loggers that end as the run did."""
+    from hydra.utils import instantiate
+
+    status = 1
+    try:
+        trainer.loggers = _listed(instantiate(cfg.logger, _convert_="all"))
+        for logger in trainer.loggers:
+            if hasattr(logger, "resume"):
+                logger.resume(step)
+            logger.log_hyperparams(config)
+        if trainer.is_global_zero:
+            _announce(Path(cfg.run_dir), datamodule, objective, resumed, step)
+        trainer.fit(objective, datamodule=datamodule, ckpt_path=resumed, weights_only=True if resumed else None)
+        status = 0
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):  # lightning's way to end, with Ctrl-C left switched off
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        _finish(status, trainer)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder if it is empty, and not the one we are in."""
+    if folder.resolve() != Path.cwd():
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _keep_config(run_dir: Path, config: dict[str, Any]) -> None:
     """Write the resolved config and the overrides that led to it."""
-    resolved = OmegaConf.to_yaml(cfg, resolve=True)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    resolved = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     for name, text in {"config.yaml": resolved, "command.json": json.dumps(console.overrides(), indent=1)}.items():
-        scratch = run_dir / f"{name}.{os.getpid()}.tmp"
+        scratch = run_dir / f"{name}.tmp"
         scratch.write_text(text)
         os.replace(scratch, run_dir / name)
 
@@ -94,17 +218,7 @@ def _listed(built: Any) -> list[Any]:
     return list(built.values()) if isinstance(built, dict) else [built]
 
 
-def _resume_loggers(loggers: list[Any], checkpoint: Path) -> None:
-    import torch
-
-    step = int(torch.load(checkpoint, weights_only=True, mmap=True, map_location="cpu")["global_step"])
-    log.info("going on from step %s of %s", f"{step:,}", _shown(checkpoint))
-    for logger in loggers:
-        if hasattr(logger, "resume"):
-            logger.resume(step)
-
-
-def _announce(run_dir: Path, datamodule: Any, objective: Any, resumed: Path | None) -> None:
+def _announce(run_dir: Path, datamodule: Any, objective: Any, resumed: Path | None, step: int) -> None:
     windows = datamodule.windows
     n_parameters = sum(p.numel() for p in objective.encoder.parameters())
     log.info(
@@ -115,17 +229,23 @@ def _announce(run_dir: Path, datamodule: Any, objective: Any, resumed: Path | No
         f"{n_parameters:,}",
         f"run folder {_shown(run_dir)}",
     )
+    if resumed:
+        log.info("going on from step %s of %s", f"{step:,}", _shown(resumed))
 
 
-def _finish(status: int) -> None:
-    """End the W&B run, as failed if it failed, so that the next job of a sweep begins its own."""
-    import sys
+def _finish(status: int, trainer: Any) -> None:
+    """End the W&B run, as failed if it failed, and the other processes' group, so that the next job begins its own."""
+    import torch.distributed
 
     if "wandb" in sys.modules:
         import wandb
 
         if wandb.run is not None:
             wandb.finish(exit_code=status)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    for process in getattr(trainer.strategy.launcher, "procs", []):
+        process.wait()
 
 
 def _shown(path: Path) -> str:

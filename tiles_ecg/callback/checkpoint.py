@@ -1,12 +1,15 @@
 """Checkpoints: the last and the best, each whole or absent, with the encoder alone beside it."""
 
+import errno
 import json
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from pydantic import PositiveInt
 from safetensors.torch import save_file
 from torch import nn
@@ -15,12 +18,19 @@ ENCODER_FORMAT = "tiles_ecg encoder"
 ENCODER_FORMAT_VERSION = "1"
 
 
+class CheckpointError(Exception):
+    """A checkpoint cannot be written. The message names the file, why, and what can be done."""
+
+    is_user_error = True
+
+
 class Checkpoint(Callback):
     """Writes `last.ckpt` every so many steps and at the end, `best.ckpt` when the monitored metric improves.
 
     Each is written under another name and renamed. Where a validation falls on the same step, `last.ckpt` waits for it,
     so that a resumed run logs what the uninterrupted one would have. Beside each checkpoint lies the encoder alone as
-    `.safetensors`, whose metadata hold its config and the preprocessing that its input needs.
+    `.safetensors`, whose metadata hold its config and the preprocessing that its input needs. A checkpoint carries the
+    resolved config of the run under `config`, in plain types.
 
     Args:
         folder: `checkpoints` in the run folder.
@@ -51,6 +61,14 @@ class Checkpoint(Callback):
         """Go on with the best value so far."""
         self.best = state_dict["best"]
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add the run's config."""
+        checkpoint["config"] = self._config
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """What the run goes on from need not be saved again."""
+        self._saved_step = trainer.global_step
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -60,13 +78,14 @@ class Checkpoint(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save `best.ckpt` if the metric improved, and `last.ckpt` if it waited for this."""
-        if not trainer.training and not trainer.validating or trainer.sanity_checking or trainer.global_step == 0:
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return
-        value = trainer.callback_metrics.get(self.monitor)
-        if value is not None and self._is_better(float(value)):
-            self.best = float(value)
+        logged = trainer.callback_metrics.get(self.monitor)
+        value = trainer.strategy.broadcast(None if logged is None else float(logged))  # processes must agree to save
+        if value is not None and self._is_better(value):
+            self.best = value
             self._save(trainer, pl_module, "best")
-        if self._is_due(trainer):
+        if self._is_due(trainer) and self._is_validated_by_interval(trainer):  # else lightning miscounts when resumed
             self._save_last(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -79,8 +98,10 @@ class Checkpoint(Callback):
         return step != self._saved_step and (step % self.every == 0 or step == trainer.max_steps)
 
     def _validation_follows(self, trainer: Trainer) -> bool:
-        every = trainer.val_check_batch / trainer.accumulate_grad_batches
-        return bool(trainer.enable_validation and (trainer.global_step % every == 0 or trainer.should_stop))
+        return trainer.enable_validation and (trainer.should_stop or self._is_validated_by_interval(trainer))
+
+    def _is_validated_by_interval(self, trainer: Trainer) -> bool:
+        return trainer.global_step % (float(trainer.val_check_batch or 1) / trainer.accumulate_grad_batches) == 0
 
     def _is_better(self, value: float) -> bool:
         if self.best is None:
@@ -93,17 +114,28 @@ class Checkpoint(Callback):
 
     def _save(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
         scratch = self.folder / f"{name}.ckpt.tmp"
-        trainer.save_checkpoint(scratch)
-        if trainer.is_global_zero:
-            save_encoder(self.folder / f"{name}.safetensors", pl_module.encoder, self._metadata(trainer))  # type: ignore[arg-type]
-            os.replace(scratch, self.folder / f"{name}.ckpt")
+        try:
+            trainer.save_checkpoint(scratch)
+            if trainer.is_global_zero:
+                save_encoder(self.folder / f"{name}.safetensors", pl_module.encoder, self._metadata(trainer))  # type: ignore[arg-type]
+                os.replace(scratch, self.folder / f"{name}.ckpt")
+        except OSError as error:
+            scratch.unlink(missing_ok=True)
+            advice = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see to the folder"
+            raise CheckpointError(
+                f"{self.folder / name}.ckpt: not written at step {trainer.global_step} ({error.strerror or error}); "
+                f"{advice}, then go on with resume=true"
+            ) from error
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        return dict(yaml.safe_load((self.folder.parent / "config.yaml").read_text()))
 
     def _metadata(self, trainer: Trainer) -> dict[str, Any]:
-        config = yaml.safe_load((self.folder.parent / "config.yaml").read_text())
         windows = trainer.datamodule.windows  # type: ignore[attr-defined]
         first = windows.stores[0]
         return {
-            "encoder": config["encoder"],
+            "encoder": self._config["encoder"],
             "step": trainer.global_step,
             "preprocessing": {
                 **first.config["preparation"],

@@ -18,4 +18,4 @@ class EcgBatch(NamedTuple):
     signal: Tensor
     beat: Tensor
     subject: Tensor
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # tuple.index is not missed

@@ -1,7 +1,7 @@
 """EcgDataModule: stores -> batches, split by subject."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from tiles_ecg.dataset.batch import EcgBatch
 from tiles_ecg.dataset.loader import EvalLoader, Gather, TrainLoader, spread
 from tiles_ecg.dataset.split import validation_subjects
 from tiles_ecg.dataset.windows import DeviceWindows, Normalise, Windows
+from tiles_ecg.seeding import derive_seed
 
 SHARE_OF_DEVICE = 0.5
 """`on_device=auto` moves a store that takes at most this share of the device's free memory."""
@@ -92,17 +93,26 @@ class EcgDataModule(LightningDataModule):
     def _split(self) -> None:
         windows = self.windows
         is_good = windows.quality >= self.min_quality
+        if not is_good.any():
+            raise ConfigError(
+                f"dataset.min_quality = {self.min_quality}: no window is that good; the best reaches "
+                f"{windows.quality.max():.2f}"
+            )
         present = np.unique(windows.subject[is_good])
         chosen = np.zeros(len(windows.subject_id), bool)
         chosen[present] = validation_subjects([windows.subject_id[i] for i in present], self.val_share, self.seed)
         is_validation = chosen[windows.subject]
         self.train_rows: NDArray[np.int64] = np.flatnonzero(is_good & ~is_validation)
-        self.val_rows: NDArray[np.int64] = spread(np.flatnonzero(is_good & is_validation), self.val_windows)
+        val_rows = spread(np.flatnonzero(is_good & is_validation), self.val_windows)
+        # Mixed once, as training batches are: neighbours of one subject, hard to tell apart, would raise its loss.
+        mix = np.random.default_rng(derive_seed(self.seed, "validation order")).permutation(len(val_rows))
+        self.val_rows: NDArray[np.int64] = val_rows[mix]
         if len(self.train_rows) < self.batch_size:
             raise ConfigError(
                 [
                     f"dataset.batch_size = {self.batch_size}: only {len(self.train_rows)} training windows are left of "
-                    f"{len(windows)} (val_share {self.val_share}, min_quality {self.min_quality}); choose a smaller batch"
+                    f"{len(windows)} (val_share {self.val_share}, min_quality {self.min_quality}); choose a smaller "
+                    "batch"
                 ]
             )
 
@@ -142,10 +152,29 @@ class EcgDataModule(LightningDataModule):
             world_size=trainer.world_size,
         )
 
-    def val_dataloader(self) -> EvalLoader:
-        """Validation windows in order, in batches of a device's share of the training batch."""
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return EvalLoader(self.val_rows, max(2, self.batch_size // world_size), self.gather, rank, world_size)
+    def val_dataloader(self) -> list[EvalLoader]:
+        """Validation windows in batches of the size of training over all devices; no loader if there are none."""
+        return [EvalLoader(self.val_rows, self.batch_size, self.gather)] if len(self.val_rows) else []
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must have in common with the one it goes on with."""
+        return {"stores": [store.digest for store in self.windows.stores], "normalise": self.normalise}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Check that a resumed run goes on with the same stores.
+
+        Raises:
+            ConfigError: If they, or their normalisation, are others than before.
+        """
+        now = self.state_dict()
+        if state_dict["stores"] != now["stores"]:
+            named = ", ".join(str(store.path) for store in self.windows.stores)
+            raise ConfigError(f"dataset.store: {named} does not hold what the run to be resumed was trained on")
+        if state_dict["normalise"] != now["normalise"]:
+            raise ConfigError(
+                f"dataset.normalise = {self.normalise}: the run to be resumed was trained with "
+                f"{state_dict['normalise']}"
+            )
 
 
 def _on_device(windows: Windows, device: torch.device) -> Gather:

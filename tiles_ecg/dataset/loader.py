@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tiles_ecg.config import ConfigError
@@ -99,21 +98,17 @@ class TrainLoader:
 
 
 class EvalLoader:
-    """Batches in order, the last one incomplete; each rank takes every `world_size`-th batch.
+    """Batches in order, the last one incomplete. Every process goes through all of them, and finds what one would.
 
     Args:
         rows: (N,) windows.
         batch_size: Windows a batch.
         gather: Rows -> batch.
-        rank: Of this process.
-        world_size: Number of processes.
     """
 
-    def __init__(
-        self, rows: NDArray[np.int64], batch_size: int, gather: Gather, rank: int = 0, world_size: int = 1
-    ) -> None:
+    def __init__(self, rows: NDArray[np.int64], batch_size: int, gather: Gather) -> None:
         self.gather = gather
-        self.batches = [rows[at : at + batch_size] for at in range(0, len(rows), batch_size)][rank::world_size]
+        self.batches = [rows[at : at + batch_size] for at in range(0, len(rows), batch_size)]
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -126,4 +121,5 @@ def spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """At most `most` of the rows, evenly spaced, in order."""
     if len(rows) <= most:
         return rows
-    return rows[torch.linspace(0, len(rows) - 1, most).round().long().numpy()]
+    chosen = np.linspace(0, len(rows) - 1, most).round().astype(np.int64)
+    return rows[chosen]

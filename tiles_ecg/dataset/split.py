@@ -15,7 +15,7 @@ def validation_subjects(keys: Sequence[str], share: float, seed: int) -> NDArray
     Subjects with the same id in several stores land on the same side: they may be the same person.
 
     Args:
-        keys: Id of each subject.
+        keys: Id of each subject; one that stands there twice counts once.
         share: Of the subjects, 0 to below 1; above 0 at least one is chosen.
         seed: Another seed, another choice.
 
@@ -27,11 +27,13 @@ def validation_subjects(keys: Sequence[str], share: float, seed: int) -> NDArray
     """
     if share == 0:
         return np.zeros(len(keys), bool)
-    n_chosen = max(1, round(share * len(keys)))
-    if n_chosen >= len(keys):
+    people = set(keys)
+    n_chosen = max(1, round(share * len(people)))
+    if n_chosen >= len(people):
         raise StoreError(
-            f"{len(keys)} subject(s) cannot be split into training and validation; set dataset.val_share=0 to train on all"
+            f"dataset.val_share = {share}: {len(people)} subject(s) cannot be split into training and validation; "
+            "choose a smaller share, or 0 to train on all"
         )
-    ranks = [hashlib.blake2b(f"{seed}/{key}".encode(), digest_size=8).digest() for key in keys]
-    last = sorted(ranks)[n_chosen - 1]
-    return np.array([rank <= last for rank in ranks])
+    ranked = sorted(people, key=lambda key: hashlib.blake2b(f"{seed}/{key}".encode(), digest_size=8).digest())
+    chosen = set(ranked[:n_chosen])
+    return np.array([key in chosen for key in keys])

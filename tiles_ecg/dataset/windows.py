@@ -190,6 +190,6 @@ def _check_alike(first: Store, other: Store) -> None:
     for fact in ("sample_rate", "window_length", "n_leads"):
         if getattr(first, fact) != getattr(other, fact):
             raise StoreError(
-                f"{other.path}: {fact} {getattr(other, fact)}, but {getattr(first, fact)} in {first.path}; stores that are "
-                "used together must be prepared alike"
+                f"{other.path}: {fact} {getattr(other, fact)}, but {getattr(first, fact)} in {first.path}; stores that "
+                "are used together must be prepared alike"
             )

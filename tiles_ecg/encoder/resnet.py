@@ -19,7 +19,8 @@ class _Conv(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         padding = (0, self.kernel_size[0] // 2)
-        return F.conv2d(x, self.weight.unsqueeze(2), None, (1, self.stride[0]), padding)
+        convolved: Tensor = F.conv2d(x, self.weight.unsqueeze(2), None, (1, self.stride[0]), padding)
+        return convolved
 
 
 class _Block(nn.Module):
@@ -47,7 +48,8 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x[..., :: self.stride]  # (B, W, 1, T) -> (B, W, 1, ceil(T / stride))
         shortcut = F.pad(shortcut, (0, 0, 0, 0, self.grown // 2, self.grown - self.grown // 2))
-        return shortcut + self.branch(self.enter(x))
+        added: Tensor = shortcut + self.branch(self.enter(x))
+        return added
 
 
 class ResNet1d(nn.Module):
@@ -126,4 +128,5 @@ class ResNet1d(nn.Module):
             raise ValueError(f"signal has shape {tuple(signal.shape)}; this encoder reads (B, {self.n_leads}, T)")
         x = self.stem(signal.unsqueeze(2)).contiguous(memory_format=torch.channels_last)  # (B, C, T) -> (B, W, 1, T)
         x = self.head(self.blocks(x))
-        return x.mean(dim=(2, 3))  # (B, D, 1, T') -> (B, D)
+        embedding: Tensor = x.mean(dim=(2, 3))  # (B, D, 1, T') -> (B, D)
+        return embedding

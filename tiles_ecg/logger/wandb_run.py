@@ -6,17 +6,23 @@ import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from tiles_ecg.config import ConfigError
 
 log = logging.getLogger(__name__)
 
-Mode = Literal["auto", "online", "offline", "disabled"]
+Resolved = Literal["online", "offline", "disabled"]
+Mode = Literal["auto"] | Resolved
 INIT_TIMEOUT_S = 30.0
 
 
-def resolve_mode(mode: Mode) -> Mode:
+def resolve_mode(mode: Mode) -> Resolved:
     """`auto` -> `online` if a key is found in the environment or the netrc file, else `offline`.
 
     WANDB_MODE, where set, decides before that.
@@ -30,7 +36,7 @@ def resolve_mode(mode: Mode) -> Mode:
 
 
 def run_id(folder: Path) -> str:
-    """The id of the W&B run of a run folder: made once, kept in `wandb_run_id.txt`, so that a resumed run continues it."""
+    """The id of the W&B run of a run folder, made once and kept in it, so that a resumed run continues it."""
     path = folder / "wandb_run_id.txt"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,41 +60,59 @@ def wandb_logger(
         project: W&B project.
         entity: User or team; None for the key's own.
         mode: See `resolve_mode`.
-        group: Runs that belong together, such as a sweep.
+        group: Runs that belong together; null takes the sweep, for a job of one.
         job_type: `pretrain`, `finetune`, ...
         tags: Of the run.
-    """
-    import wandb
 
+    Raises:
+        ConfigError: If the mode is `online` and there is no key.
+    """
     folder = Path(save_dir)
+    if rank_zero_only.rank:  # type: ignore[attr-defined]
+        return WandbLogger(name=folder.name, save_dir=save_dir)  # of a process that logs nothing: it begins no run
     resolved = resolve_mode(mode)
-    settings = wandb.Settings(init_timeout=INIT_TIMEOUT_S, silent=True)
+    if resolved == "online" and not _has_key():
+        raise ConfigError("logger.wandb.mode = online: there is no API key; run `wandb login`, or choose offline")
     about = {
         "name": "/".join(folder.parts[-2:]),
-        "save_dir": save_dir,
+        "dir": save_dir,
         "id": run_id(folder),
         "project": project,
         "entity": entity,
-        "group": group,
+        "group": group or _sweep(),
         "job_type": job_type,
         "tags": list(tags),
         "resume": "allow",
-        "settings": settings,
     }
-    logger = WandbLogger(**about, mode=resolved)
+    run = _begin(about, resolved)
+    run.define_metric("trainer/global_step")
+    run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+    return WandbLogger(experiment=run, project=project, save_dir=save_dir, id=about["id"])  # type: ignore[arg-type]
+
+
+def _begin(about: dict[str, Any], mode: Resolved) -> Any:
+    """Begin the run, offline if the service does not answer, and tell where it is."""
+    import wandb
+
+    settings = wandb.Settings(init_timeout=INIT_TIMEOUT_S, silent=True)
     try:
-        run = logger.experiment
+        run = wandb.init(**about, mode=mode, settings=settings)
     except wandb.errors.CommError as error:
         log.warning("W&B did not answer (%s); logging offline", error)
-        wandb.finish(exit_code=1)
-        resolved = "offline"
-        logger = WandbLogger(**about, mode=resolved)
-        run = logger.experiment
-    if resolved == "online":
+        mode = "offline"
+        run = wandb.init(**about, mode=mode, settings=settings)
+    if mode == "online":
         log.info("W&B: %s", run.url)
-    elif resolved == "offline":
+    elif mode == "offline":
         log.info("W&B: offline; send it later with: wandb sync %s", Path(run.dir).parent)
-    return logger
+    return run
+
+
+def _sweep() -> str | None:
+    """Name of the sweep that this run is a job of, if it is one."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    return "/".join(Path(HydraConfig.get().sweep.dir).parts[-2:])
 
 
 def _has_key() -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -20,8 +21,8 @@ from tiles_ecg.seeding import seed_draws
 class SimCLR(LightningModule):
     """Contrastive pre-training of an encoder with two augmented views of each window.
 
-    Views are drawn whole-batch on the device, from (seed, step, rank) alone. Across devices the projections are gathered
-    with their gradient, so that the negatives are those of the global batch.
+    Views are drawn whole-batch on the device, from (seed, step, rank) alone. Across devices the projections are
+    gathered with their gradient, so that the negatives are those of the global batch.
 
     Args:
         encoder: (B, C, T) -> (B, D), with an `embedding_dim`.
@@ -71,6 +72,7 @@ class SimCLR(LightningModule):
             loss = nt_xent(first, second, self.temperature)
         else:
             gathered = self.all_gather(torch.stack([first, second]), sync_grads=True)  # (ranks, 2, B, P)
+            assert isinstance(gathered, Tensor)  # for mypy: one in, one out
             all_first, all_second = gathered.transpose(0, 1).flatten(1, 2)  # (N, P) each
             loss = nt_xent_rows(first, second, all_first, all_second, self.global_rank * len(first), self.temperature)
         self.log("train/loss", loss, sync_dist=self.trainer.world_size > 1)
@@ -81,8 +83,8 @@ class SimCLR(LightningModule):
             return torch.cat([self.augmentation(batch.signal, batch.beat)[0] for _ in range(2)])  # (2B, C, T')
 
     def validation_step(self, batch: EcgBatch, batch_idx: int) -> None:
-        """Embed two views of each window, the same views at every validation."""
-        seed_draws(self.seed, "validation", batch_idx, self.global_rank)
+        """Embed two views of each window, the same views at every validation and in every process."""
+        seed_draws(self.seed, "validation", batch_idx)
         embedding = self.encoder(self._views(batch))  # (2B, D)
         first, second = self.projector(embedding).float().chunk(2)
         self._validated.append((first, second, embedding.float()))
@@ -105,7 +107,7 @@ class SimCLR(LightningModule):
         }
         self.log_dict(dict(values), sync_dist=self.trainer.world_size > 1)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Decay the weights, not norms and biases; step the schedule with every batch."""
         optimizer = self.optimizer(decay_groups([self.encoder, self.projector]))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"}}

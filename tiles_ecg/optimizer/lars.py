@@ -58,6 +58,8 @@ class Lars(Optimizer):
             size, slope = parameter.norm(), parameter.grad.norm()  # type: ignore[union-attr]
             ratio = group["trust"] * size / (slope + group["weight_decay"] * size)
             gradient.mul_(torch.where((size > 0) & (slope > 0), ratio, torch.ones_like(ratio)))
-        velocity = self.state[parameter].setdefault("velocity", torch.zeros_like(parameter))
-        velocity.mul_(group["momentum"]).add_(gradient)
-        parameter.add_(velocity, alpha=-group["lr"])
+        state = self.state[parameter]
+        if "velocity" not in state:
+            state["velocity"] = torch.zeros_like(parameter)
+        state["velocity"].mul_(group["momentum"]).add_(gradient, alpha=group["lr"])  # lr inside, as in the paper
+        parameter.sub_(state["velocity"])

@@ -10,7 +10,7 @@ from tiles_ecg.config_types import Probability
 
 
 class WarmupCosine(LambdaLR):
-    """Linear warm-up to the optimizer's learning rate, then half a cosine down to a share of it.
+    """Linear warm-up to the optimizer's learning rate, then half a cosine down to a share of it at the last step.
 
     Args:
         optimizer: Its learning rates are the peaks.
@@ -32,7 +32,7 @@ class WarmupCosine(LambdaLR):
         def factor(step: int) -> float:
             if step < warmup:
                 return (step + 1) / (warmup + 1)
-            done = min(1.0, (step - warmup) / max(1, max_steps - warmup))
+            done = min(1.0, (step - warmup) / max(1, max_steps - 1 - warmup))
             return final_share + (1 - final_share) * 0.5 * (1 + math.cos(math.pi * done))
 
         super().__init__(optimizer, factor)

@@ -1,0 +1,139 @@
+"""Checkpoints: whole or absent, the best is the best, and the encoder beside them can be rebuilt."""
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import nn
+
+from tiles_ecg.callback.checkpoint import Checkpoint, save_encoder
+from tiles_ecg.objective.simclr import SimCLR
+from tiles_ecg.store import Store
+
+Run = Callable[..., Path]
+
+
+def test_a_checkpoint_loads_with_weights_only_and_carries_the_config(tiles_train: Run) -> None:
+    folder = tiles_train("run", "trainer.max_steps=4")
+    loaded = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert loaded["global_step"] == 4
+    assert loaded["config"]["encoder"]["widths"] == [8, 16]
+    assert loaded["config"]["run_dir"] == str(folder)
+
+
+def test_the_encoder_file_rebuilds_an_encoder_of_the_same_output(tiles_train: Run) -> None:
+    folder = tiles_train("run", "trainer.max_steps=4") / "checkpoints"
+    with safe_open(folder / "last.safetensors", "pt") as file:
+        about = file.metadata()
+    encoder = instantiate(json.loads(about["encoder"]), _convert_="all")
+    encoder.load_state_dict(load_file(folder / "last.safetensors"))
+    whole = torch.load(folder / "last.ckpt", weights_only=True)
+    trained = instantiate(whole["config"]["encoder"], _convert_="all")
+    names = {name: value for name, value in whole["state_dict"].items() if name.startswith("encoder.")}
+    trained.load_state_dict({name.removeprefix("encoder."): value for name, value in names.items()})
+    signal = torch.randn(3, 1, 1000)
+    assert torch.equal(encoder.eval()(signal), trained.eval()(signal))
+
+
+def test_the_encoder_file_says_what_its_input_needs(tiles_train: Run, small_store: Path) -> None:
+    folder = tiles_train("run", "trainer.max_steps=4", "dataset.normalise=window") / "checkpoints"
+    with safe_open(folder / "last.safetensors", "pt") as file:
+        about = {key: json.loads(value) for key, value in file.metadata().items() if not key.startswith("format")}
+    wanted = {"sample_rate": 100.0, "low_hz": 0.5, "high_hz": 40.0, "unit": "mV", "n_leads": 1, "normalise": "window"}
+    assert wanted.items() <= about["preprocessing"].items()
+    assert about["stores"] == [Store(small_store).digest]
+    assert about["step"] == 4
+
+
+def test_the_best_checkpoint_is_of_the_lowest_validation_loss(
+    tiles_train: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = iter([3.0, 1.0, 2.0, float("nan"), 1.0])
+
+    def on_validation_epoch_end(self: SimCLR) -> None:
+        self._validated = []
+        self.log("val/loss", next(values))
+
+    monkeypatch.setattr(SimCLR, "on_validation_epoch_end", on_validation_epoch_end)
+    folder = tiles_train("run", "trainer.val_check_interval=2") / "checkpoints"
+    best = torch.load(folder / "best.ckpt", weights_only=True)
+    assert best["global_step"] == 4
+    assert best["callbacks"]["Checkpoint"]["best"] == 1.0
+    with safe_open(folder / "best.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["step"]) == 4
+    assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 10
+
+
+@pytest.mark.parametrize(("mode", "better"), [("min", 0.5), ("max", 2.0)])
+def test_the_mode_says_what_is_better_and_no_number_never_is(tmp_path: Path, mode: Any, better: float) -> None:
+    callback = Checkpoint(str(tmp_path), 1, mode=mode)
+    assert callback._is_better(1.0)
+    assert not callback._is_better(float("nan"))
+    callback.load_state_dict({"best": 1.0})
+    assert callback._is_better(better)
+    assert not callback._is_better(1.0)
+    assert not callback._is_better(float("nan"))
+
+
+def test_a_crash_while_saving_leaves_the_checkpoint_of_before(
+    tiles_train: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole, seen = os.replace, []
+
+    def replace(source: Any, target: Any) -> None:
+        if Path(target).name == "last.ckpt":
+            seen.append(target)
+            if len(seen) == 2:
+                raise KeyboardInterrupt
+        whole(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(SystemExit):
+        tiles_train("run")
+    assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 3
+
+
+def test_a_full_disk_is_told_with_what_to_do_and_leaves_the_checkpoint_of_before(
+    tiles_train: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lightning import Trainer
+
+    whole = Trainer.save_checkpoint
+
+    def save_checkpoint(self: Trainer, path: Any, *rest: Any) -> None:
+        whole(self, path, *rest)
+        if self.global_step == 6:
+            Path(path).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", save_checkpoint)
+    with pytest.raises(SystemExit) as end:
+        tiles_train("run", "dataset.val_share=0")
+    assert end.value.code == 2
+    told = capsys.readouterr().err
+    assert "last.ckpt: not written at step 6 (No space left on device); make room, then go on with resume=true" in told
+    folder = tmp_path / "run" / "checkpoints"
+    assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 3
+    assert not list(folder.glob("*.tmp"))
+
+
+def test_an_encoder_file_is_whole_or_absent_and_as_readable_as_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_encoder(tmp_path / "a.safetensors", nn.Linear(2, 2), {"step": 1})
+    (tmp_path / "ordinary").touch()
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors", "ordinary"]
+    before = (tmp_path / "a.safetensors").read_bytes()
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("no")))
+    with pytest.raises(OSError, match="no"):
+        save_encoder(tmp_path / "a.safetensors", nn.Linear(2, 2), {"step": 2})
+    assert (tmp_path / "a.safetensors").read_bytes() == before
