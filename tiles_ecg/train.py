@@ -14,6 +14,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from tiles_ecg import console
+from tiles_ecg.allocator import keep_freed_memory
 from tiles_ecg.config import ConfigError
 from tiles_ecg.quiet import silence
 
@@ -45,6 +46,7 @@ def train(cfg: DictConfig) -> None:
     import torch
 
     silence()
+    keep_freed_memory()
     torch.set_float32_matmul_precision("high")
     run_dir = Path(cfg.run_dir)
     config: dict[str, Any] = json.loads(json.dumps(OmegaConf.to_container(cfg, resolve=True)))
