@@ -5,7 +5,6 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,40 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from tiles_ecg.inventory import Inventory, take_inventory
 from tiles_ecg.label import Label, encode
+from tiles_ecg.part import PartReader
 from tiles_ecg.recording import LabelSpec
-from tiles_ecg.store import StoreError, StoreWriter, read_columns, read_signal
+from tiles_ecg.store import StoreError, StoreWriter
+from tiles_ecg.store_summary import describe_nothing, notes_of, summary_of
 from tiles_ecg.waveform import location_scale
 
 ROWS_AT_ONCE = 4096
 """Windows in memory while the signal is copied."""
-POINTS_FOR_SCALE = 32_000_000
-"""Largest number of a subject's values that its location and scale are computed from; above, evenly spaced windows."""
-MAX_NOTES = 20
-"""Notes kept in a store."""
-
-
-@dataclass(frozen=True)
-class PartInfo:
-    """One finished part and the description in it (see `prepare.prepare_source`)."""
-
-    path: Path
-    description: Mapping[str, Any]
-
-
-@dataclass
-class Inventory:
-    """Recordings and subjects of all parts, numbered in order of appearance."""
-
-    recordings: list[dict[str, Any]] = field(default_factory=list)
-    subject_ids: list[str] = field(default_factory=list)
-    subject_labels: list[dict[str, Any]] = field(default_factory=list)
-    recording_subject: list[int] = field(default_factory=list)
-    first_recording: list[int] = field(default_factory=list)  # of each part
+POINTS_FOR_SCALE = 16_000_000
+"""Largest number of a subject's values that its location and scale are computed from (44 h of one lead at 100 Hz, in
+400 MB of memory); above, evenly spaced windows."""
 
 
 def assemble(
-    parts: Sequence[PartInfo],
+    parts: Sequence[PartReader],
     store: Path,
     specs: Sequence[LabelSpec],
     sample_rate: float,
@@ -78,27 +60,29 @@ def assemble(
     n_windows = sum(counts)
     dropped = sum((Counter(part.description["dropped"]) for part in parts), Counter())
     if n_windows == 0:
-        raise StoreError(_no_windows(store, len(parts), failed, dropped))
+        raise StoreError(describe_nothing(store, len(parts), failed, dropped))
     n_leads = _common_leads(parts)
     shape = (n_windows, n_leads, window_length)
     _check_space(store, 4 * n_windows * n_leads * window_length)
-    inventory = _take_inventory(parts)
+    inventory = take_inventory([part.description for part in parts], specs)
     with StoreWriter(store, shape) as writer:
         columns = _copy_windows(parts, counts, inventory, writer, show_progress)
         statistics = _subject_statistics(columns["window/subject"], len(inventory.subject_ids), shape, writer)
         labels = _labels(specs, inventory, columns)
-        notes = _notes(parts, inventory, columns.pop("digest"), columns["window/recording"])
-        summary = _summary(columns, inventory, window_length / sample_rate, dropped, failed, notes)
-        writer.write_columns(columns | statistics | _tables(inventory))
+        reported = Counter(note for part in parts for note in part.description["notes"])
+        notes = notes_of(inventory, reported, columns.pop("digest"), columns["window/recording"])
+        summary = summary_of(columns, inventory, window_length / sample_rate, dropped, failed, notes)
+        writer.write_columns(columns | statistics | inventory.columns())
         for label in labels:
             writer.write_label(label)
+        used = [inventory.recordings[number] for number in np.unique(columns["window/recording"]).tolist()]
         writer.write_attributes(
             {
                 "package_version": package_version(),
                 "sample_rate": sample_rate,
-                "unit": _one_of({r["unit"] for r in inventory.recordings}, "mixed"),
-                "leads": json.dumps(_lead_names(inventory)),
-                "config": json.dumps(config),
+                "unit": _one_of({r["unit"] for r in used}, "mixed"),
+                "leads": json.dumps(_lead_names(used)),
+                "config": json.dumps(config, default=str),
                 "digest": digest_of(config, {p.description["key"]: p.description["content"] for p in parts}),
                 "dropped": json.dumps(dropped),
                 "notes": json.dumps(notes),
@@ -118,7 +102,7 @@ def package_version() -> str:
 
 def digest_of(config: Mapping[str, Any], content: Mapping[str, str]) -> str:
     """Hash of a config (without where its files lie) and of the content of its sources."""
-    text = json.dumps([_without_places(config), sorted(content.items())], sort_keys=True)
+    text = json.dumps([_without_places(config), sorted(content.items())], sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -127,13 +111,19 @@ def _without_places(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"reader": reader, "preparation": config["preparation"]}
 
 
-def _common_leads(parts: Sequence[PartInfo]) -> int:
+def lead_counts(parts: Sequence[PartReader]) -> dict[int, list[str]]:
+    """Keys of the sources that have windows, by their number of leads; what most sources have comes first."""
     by_number: dict[int, list[str]] = {}
     for part in parts:
         if part.description["n_windows"]:
             by_number.setdefault(part.description["n_leads"], []).append(part.description["key"])
+    return dict(sorted(by_number.items(), key=lambda item: -len(item[1])))
+
+
+def _common_leads(parts: Sequence[PartReader]) -> int:
+    by_number = lead_counts(parts)
     if len(by_number) > 1:
-        listed = "; ".join(f"{n}: {keys[0]} and {len(keys) - 1} more" for n, keys in sorted(by_number.items()))
+        listed = "; ".join(f"{n}: {keys[0]} and {len(keys) - 1:,} more" for n, keys in by_number.items())
         raise StoreError(f"the sources differ in their number of leads ({listed}); choose leads that all of them have")
     return next(iter(by_number))
 
@@ -147,30 +137,8 @@ def _check_space(store: Path, needed: int) -> None:
         )
 
 
-def _take_inventory(parts: Sequence[PartInfo]) -> Inventory:
-    inventory = Inventory()
-    number: dict[tuple[bool, str], int] = {}
-    seen: set[str] = set()
-    for part in parts:
-        inventory.first_recording.append(len(inventory.recordings))
-        for recording in part.description["recordings"]:
-            unique = recording["id"] if recording["id"] not in seen else f"{recording['id']}@{part.description['key']}"
-            seen.add(unique)
-            named = recording["subject"] is not None
-            who = (named, recording["subject"] if named else unique)
-            if who not in number:
-                number[who] = len(inventory.subject_ids)
-                inventory.subject_ids.append(who[1])
-                inventory.subject_labels.append({})
-            inventory.recordings.append({**recording, "id": unique, "is_named": named})
-            inventory.recording_subject.append(number[who])
-            known = inventory.subject_labels[number[who]]
-            known.update({k: v for k, v in recording["labels"].items() if k not in known})  # the first recording's
-    return inventory
-
-
 def _copy_windows(
-    parts: Sequence[PartInfo], counts: Sequence[int], inventory: Inventory, writer: StoreWriter, show_progress: bool
+    parts: Sequence[PartReader], counts: Sequence[int], inventory: Inventory, writer: StoreWriter, show_progress: bool
 ) -> dict[str, Any]:
     """Copy the signal part by part, each in order of recording and time; return the other columns, joined."""
     joined: dict[str, list[NDArray[Any]]] = {}
@@ -179,12 +147,10 @@ def _copy_windows(
         for part, n, first_recording in zip(parts, counts, inventory.first_recording, strict=True):
             if n == 0:
                 continue
-            columns = read_columns(part.path)
+            columns = part.read_columns()
             order = np.lexsort((columns["start_s"], columns["recording"]))
-            is_sorted = bool((order == np.arange(n)).all())
             for at in range(0, n, ROWS_AT_ONCE):
-                rows = slice(at, at + ROWS_AT_ONCE) if is_sorted else order[at : at + ROWS_AT_ONCE]
-                writer.write_signal(first + at, read_signal(part.path, rows))
+                writer.write_signal(first + at, part.read_signal(order[at : at + ROWS_AT_ONCE]))
             columns["beat_position"] = _reorder_ragged(columns["beat_position"], columns["beat_count"], order)
             columns["recording"] = columns["recording"] + first_recording
             for name, column in columns.items():
@@ -210,7 +176,8 @@ def _reorder_ragged(flat: NDArray[Any], count: NDArray[Any], order: NDArray[np.i
     begin = np.cumsum(count) - count
     moved = count[order]
     into = np.arange(moved.sum()) - np.repeat(np.cumsum(moved) - moved, moved)
-    return flat[np.repeat(begin[order], moved) + into]
+    reordered: NDArray[Any] = flat[np.repeat(begin[order], moved) + into]
+    return reordered
 
 
 def _subject_statistics(
@@ -221,11 +188,11 @@ def _subject_statistics(
     order = np.argsort(subject, kind="stable")
     bounds = np.searchsorted(subject[order], np.arange(n_subjects + 1))
     most = max(1, POINTS_FOR_SCALE // (shape[1] * shape[2]))
+    signal = writer.written_signal()
     for number in range(n_subjects):
         rows = order[bounds[number] : bounds[number + 1]]
         if len(rows):
-            rows = rows[:: -(-len(rows) // most)]
-            found = location_scale(writer.read_signal(rows))
+            found = location_scale(signal.gather(rows[:: -(-len(rows) // most)]))
             for name, column in columns.items():
                 column[number] = getattr(found, name)
     return {f"subject/{name}": column for name, column in columns.items()}
@@ -247,75 +214,10 @@ def _value(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _tables(inventory: Inventory) -> dict[str, Any]:
-    recordings = inventory.recordings
-    return {
-        "subject/id": inventory.subject_ids,
-        "recording/id": [r["id"] for r in recordings],
-        "recording/source": [r["source"] for r in recordings],
-        "recording/device": [r["device"] for r in recordings],
-        "recording/leads": ["|".join(r["leads"]) for r in recordings],
-        "recording/subject": np.asarray(inventory.recording_subject, np.int32),
-        "recording/has_subject_id": np.array([r["is_named"] for r in recordings]),
-    }
-
-
-def _lead_names(inventory: Inventory) -> list[str]:
+def _lead_names(used: Sequence[Mapping[str, Any]]) -> list[str]:
     """One name a lead; where recordings differ, the alternatives joined."""
-    return ["|".join(sorted(set(names))) for names in zip(*(r["leads"] for r in inventory.recordings), strict=True)]
+    return ["|".join(sorted(set(names))) for names in zip(*(r["leads"] for r in used), strict=True)]
 
 
 def _one_of(values: set[str], otherwise: str) -> str:
     return next(iter(values)) if len(values) == 1 else otherwise
-
-
-def _notes(
-    parts: Sequence[PartInfo], inventory: Inventory, digest: NDArray[np.uint64], recording: NDArray[np.int32]
-) -> list[str]:
-    notes: list[str] = []
-    unnamed = sum(not r["is_named"] for r in inventory.recordings)
-    if unnamed:
-        notes.append(
-            f"{unnamed:,} recordings have no subject id: each counts as its own subject, so one person may stand on both "
-            "sides of a split"
-        )
-    _, first, inverse, count = np.unique(digest, return_index=True, return_inverse=True, return_counts=True)
-    twin = np.flatnonzero((count[inverse] > 1) & (np.arange(len(digest)) != first[inverse]))
-    if len(twin):
-        pairs = {(int(recording[first[inverse[row]]]), int(recording[row])) for row in twin[:1000]}
-        named = [f"{inventory.recordings[a]['id']} = {inventory.recordings[b]['id']}" for a, b in sorted(pairs)[:3]]
-        notes.append(f"{len(twin):,} windows repeat another one exactly ({'; '.join(named)})")
-    reported = Counter(note for part in parts for note in part.description["notes"])
-    notes += [note if n == 1 else f"{note} ({n} times)" for note, n in reported.most_common(MAX_NOTES)]
-    if len(reported) > MAX_NOTES:
-        notes.append(f"and {len(reported) - MAX_NOTES} more notes")
-    return [note[:300] for note in notes]
-
-
-def _summary(
-    columns: Mapping[str, Any],
-    inventory: Inventory,
-    window_s: float,
-    dropped: Mapping[str, int],
-    failed: Mapping[str, str],
-    notes: list[str],
-) -> dict[str, Any]:
-    quality = columns["window/quality"]
-    n_beats = int(columns["beat/offset"][-1])
-    return {
-        "subjects": len(set(columns["window/subject"].tolist())),
-        "recordings": len(set(columns["window/recording"].tolist())),
-        "windows": len(quality),
-        "hours": round(len(quality) * window_s / 3600, 3),
-        "beats_per_minute": round(60 * n_beats / (len(quality) * window_s), 1),
-        "quality_deciles": np.quantile(quality, np.linspace(0, 1, 11)).round(3).tolist(),
-        "dropped": dict(dropped),
-        "failed_sources": len(failed),
-        "notes": notes,
-    }
-
-
-def _no_windows(store: Path, n_parts: int, failed: Mapping[str, str], dropped: Mapping[str, int]) -> str:
-    reasons = ", ".join(f"{n} {reason}" for reason, n in dropped.items()) or "no segment was found"
-    first = f"; first failure: {next(iter(failed.values()))}" if failed else ""
-    return f"{store}: not written, since no window is left of {n_parts + len(failed)} sources ({reasons}; {len(failed)} failed{first})"

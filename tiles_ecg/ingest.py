@@ -2,29 +2,37 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from joblib import Parallel, delayed, parallel_config
-from joblib.parallel import get_active_backend
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib.parallel import LokyBackend, get_active_backend
 from tqdm import tqdm
 
-from tiles_ecg.assembly import PartInfo, assemble
+from tiles_ecg.assembly import assemble, lead_counts, package_version
 from tiles_ecg.config import ConfigError
 from tiles_ecg.label import check_unique
+from tiles_ecg.part import MARK, PartReader, open_part
 from tiles_ecg.preparation import Preparation
 from tiles_ecg.recording import Reader, RecordingError, Source
-from tiles_ecg.source_part import disk_full_explained, prepare_source, stamp
-from tiles_ecg.store import Store, StoreError, read_description
+from tiles_ecg.source_part import Outcome, disk_full_explained, end_with, prepare_source, stamp
+from tiles_ecg.store import Store, StoreError
+from tiles_ecg.store_lock import hold_lock
+from tiles_ecg.store_summary import describe
 
 log = logging.getLogger(__name__)
 
 PARTS_SUFFIX = ".parts"
+PLAN = "config.json"
 
 
 def prepare(
@@ -60,57 +68,56 @@ def prepare(
         RecordingError: If the root cannot be read, or with `raise`, a source.
         StoreError: If no window is left, or the disk is full.
     """
-    _check_folder(store)
-    sources = sorted(reader.sources(), key=lambda source: source.key)
+    sources = _listed(reader)
     specs = tuple(reader.labels)
     check_unique(specs)
     plan = _plan_digest(config, sources)
-    with _lock(store):
+    _check_folder(store)
+    with hold_lock(store), disk_full_explained(store):
         if _is_done(store, plan, overwrite):
             log.info("%s is up to date: the same config, the same files", store)
+            _remove_parts(store)
             return store
-        parts_folder = _open_parts(store, config)
-        failed = _prepare_all(reader, preparation, sources, parts_folder, on_error, n_jobs, show_progress)
-        parts = []
-        for source in sources:
-            path = _part_path(parts_folder, source.key)
-            description = read_description(path) if source.key not in failed else None
-            if description is not None:
-                parts.append(PartInfo(path, description))
-        with disk_full_explained(store):
-            summary = assemble(
-                parts,
-                store,
-                specs,
-                preparation.sample_rate,
-                preparation.window_length,
-                {**config, "plan": plan},
-                failed,
-                show_progress,
-            )
-        shutil.rmtree(parts_folder)
+        folder = _open_parts(store, config)
+        failed = _prepare_all(reader, preparation, sources, folder, on_error, n_jobs, show_progress)
+        opened = (open_part(_part_path(folder, source.key)) for source in sources if source.key not in failed)
+        parts = [part for part in opened if part is not None]
+        if on_error == "skip":
+            parts = _alike(parts, failed)
+        summary = assemble(
+            parts,
+            store,
+            specs,
+            preparation.sample_rate,
+            preparation.window_length,
+            {**config, "plan": plan},
+            failed,
+            show_progress,
+        )
+        _remove_parts(store)
     if show_progress:
         log.info("%s", describe(store, summary, failed))
     return store
 
 
-def describe(store: Path, summary: Mapping[str, Any], failed: Mapping[str, str]) -> str:
-    """The summary of a store as a person reads it."""
-    dropped = ", ".join(f"{n:,} {reason}" for reason, n in summary["dropped"].items()) or "none"
-    low, middle, high = (summary["quality_deciles"][i] for i in (1, 5, 9))
-    lines = [
-        f"{store}",
-        f"  {summary['windows']:,} windows ({summary['hours']:,.1f} h) of {summary['recordings']:,} recordings of "
-        f"{summary['subjects']:,} subjects; {summary['beats_per_minute']:.0f} beats/min",
-        f"  quality: median {middle:.2f}, 10 % below {low:.2f}, 10 % above {high:.2f}",
-        f"  dropped: {dropped}",
-    ]
-    if failed:
-        lines.append(f"  {len(failed):,} sources could not be read:")
-        lines += [f"    {problem}" for problem in list(failed.values())[:10]]
-        lines += [f"    ... and {len(failed) - 10:,} more"] if len(failed) > 10 else []
-    lines += [f"  note: {note}" for note in summary["notes"]]
-    return "\n".join(lines)
+def _listed(reader: Reader) -> list[Source]:
+    sources = sorted(reader.sources(), key=lambda source: source.key)
+    for first, second in itertools.pairwise(sources):
+        if first.key == second.key:
+            raise RecordingError(f"the reader lists two sources called {first.key!r}; each needs a key of its own")
+    return sources
+
+
+def _alike(parts: Sequence[PartReader], failed: dict[str, str]) -> list[PartReader]:
+    """Leave out, as failed, the few sources whose number of leads is not that of most."""
+    counts = lead_counts(parts)
+    if len(counts) < 2 or 2 * len(next(iter(counts.values()))) <= sum(map(len, counts.values())):
+        return list(parts)
+    usual, *others = counts
+    for number in others:
+        for key in counts[number]:
+            failed[key] = f"{key}: {number} leads, most sources have {usual}; choose leads that all of them have"
+    return [part for part in parts if part.description["key"] not in failed]
 
 
 def _prepare_all(
@@ -125,30 +132,52 @@ def _prepare_all(
     """Prepare the sources that have no valid part yet; return the problems of those that failed, by key."""
     todo = []
     for source in sources:
-        description = read_description(_part_path(folder, source.key))
-        if description is None or description["stamp"] != stamp(source):
+        part = open_part(_part_path(folder, source.key))
+        if part is None or part.description["stamp"] != stamp(source):
             todo.append(source)
     if show_progress and len(todo) < len(sources):
         log.info("going on: %s of %s sources are prepared", f"{len(sources) - len(todo):,}", f"{len(sources):,}")
     jobs = (delayed(prepare_source)(reader, preparation, source, _part_path(folder, source.key)) for source in todo)
     failed: dict[str, str] = {}
-    settings = contextlib.nullcontext() if n_jobs is None else parallel_config(n_jobs=n_jobs)
-    with settings, tqdm(total=len(todo), desc="preparing", unit="source", disable=not show_progress) as bar:
-        default = -1 if n_jobs is None and not _in_joblib_context() else None
-        n_windows = 0
-        for outcome in Parallel(n_jobs=default, return_as="generator_unordered")(jobs):
+    n_windows = 0
+    with (
+        tqdm(total=len(todo), desc="preparing", unit="source", disable=not show_progress) as bar,
+        _outcomes(jobs, n_jobs) as outcomes,
+    ):
+        for outcome in outcomes:
             if outcome.problem:
                 if on_error == "raise":
-                    raise RecordingError(outcome.problem)
+                    raise RecordingError(f"{outcome.problem} (on_error=skip leaves it out)")
                 failed[outcome.key] = outcome.problem
                 if show_progress:
-                    bar.write(f"skipped: {outcome.problem}")
+                    bar.write(f"skipped: {outcome.problem}", sys.stderr)
             n_windows += outcome.n_windows
             bar.update()
-            bar.set_postfix_str(
-                f"{n_windows:,} windows" + (f", {len(failed):,} skipped" if failed else ""), refresh=False
-            )
+            skipped = f", {len(failed):,} skipped" if failed else ""
+            bar.set_postfix_str(f"{n_windows:,} windows{skipped}", refresh=False)
     return failed
+
+
+@contextlib.contextmanager
+def _outcomes(jobs: Iterable[Any], n_jobs: int | None) -> Iterator[Iterator[Outcome]]:
+    """Outcomes as they come; when the block ends early, so do the worker processes."""
+    settings = contextlib.nullcontext() if n_jobs is None else parallel_config(n_jobs=n_jobs)
+    with settings:
+        default = -1 if n_jobs is None and not _in_joblib_context() else None
+        is_child = isinstance(get_active_backend()[0], LokyBackend)  # unlike a worker of Dask or Ray
+        workers = {"initializer": end_with, "initargs": (os.getpid(),)} if is_child else {}
+        outcomes = Parallel(n_jobs=default, return_as="generator_unordered", **workers)(jobs)
+        try:
+            yield outcomes
+        except TerminatedWorkerError as error:
+            raise StoreError(
+                "a worker process was killed, most likely for want of memory; give fewer processes, such as n_jobs=1, "
+                "and run the same command again: what was prepared so far is kept"
+            ) from error
+        finally:
+            with warnings.catch_warnings():  # joblib's: that what was not waited for is cancelled
+                warnings.filterwarnings("ignore", "[0-9]+ tasks which were still being processed")
+                outcomes.close()
 
 
 def _in_joblib_context() -> bool:
@@ -182,20 +211,39 @@ def _is_done(store: Path, plan: str, overwrite: bool) -> bool:
     raise ConfigError([f"store = {store}: {what}; choose another name, or replace it with overwrite=true"])
 
 
+def _parts_folder(store: Path) -> Path:
+    return store.with_name(store.name + PARTS_SUFFIX)
+
+
+def _remove_parts(store: Path) -> None:
+    """Remove the folder of parts; tried again, for a worker that outlives a killed process may still write there."""
+    folder = _parts_folder(store)
+    for _ in range(3):
+        if folder.is_dir() and not _foreign(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _foreign(folder: Path) -> list[str]:
+    """What lies in a folder of parts and is none."""
+    return [name for name in os.listdir(folder) if name != PLAN and not name.endswith((".part", ".tmp"))]
+
+
 def _open_parts(store: Path, config: Mapping[str, Any]) -> Path:
-    """The folder of finished parts: kept if it is of this config, else begun anew."""
-    folder = store.with_name(store.name + PARTS_SUFFIX)
-    plan = folder / "config.json"
-    text = json.dumps(config, sort_keys=True, default=str)
-    if folder.exists() and not (plan.exists() and plan.read_text() == text):
-        if any(folder.iterdir()) and not plan.exists():
+    """The folder of finished parts: kept if it is of this config and package, else begun anew."""
+    folder = _parts_folder(store)
+    plan = folder / PLAN
+    made_by = {"package_version": package_version(), "part": MARK.decode()}
+    text = json.dumps([config, made_by], sort_keys=True, default=str)
+    if folder.exists():
+        if not folder.is_dir() or _foreign(folder):
             raise ConfigError([f"store = {store}: {folder} is in the way and was not made by tiles-prepare; move it"])
-        shutil.rmtree(folder)
+        if not plan.exists() or plan.read_text() != text:
+            shutil.rmtree(folder)
     folder.mkdir(exist_ok=True)
     for left_over in folder.glob("*.tmp"):
         left_over.unlink(missing_ok=True)
     if not plan.exists():
-        scratch = plan.with_suffix(".tmp")
+        scratch = folder / f"{PLAN}.tmp"
         scratch.write_text(text)
         os.replace(scratch, plan)
     return folder
@@ -208,24 +256,3 @@ def _part_path(folder: Path, key: str) -> Path:
 def _plan_digest(config: Mapping[str, Any], sources: Sequence[Source]) -> str:
     text = json.dumps([config, [[source.key, stamp(source)] for source in sources]], sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-@contextlib.contextmanager
-def _lock(store: Path) -> Iterator[None]:
-    """One `tiles-prepare` a store at a time; a second one waits."""
-    try:
-        import fcntl
-    except ImportError:  # no such locks on this system: two at once would repeat work, not spoil it
-        yield
-        return
-    path = store.with_name(f".{store.name}.lock")
-    with path.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            log.info("%s is being prepared by another process; waiting for it", store)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)

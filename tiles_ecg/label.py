@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from tiles_ecg.recording import Annotations, LabelSpec, LabelValue, RecordingErr
 
 INSTANT_S = 1e-6
 """Weight in seconds of a point event beside spans."""
+MOST_PAIRS = 4_000_000
+"""Pairs of a window and an event that are looked at together: some 200 MB."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,17 @@ class Label:
     """
 
     spec: LabelSpec
-    value: NDArray[np.generic]
+    value: NDArray[Any]
 
     @property
     def is_missing(self) -> NDArray[np.bool_]:
         """(N,) whether the value is missing."""
         if self.spec.kind == "continuous":
             return np.isnan(self.value.astype(np.float32))
-        return (self.value < 0).reshape(len(self.value), -1).any(1)  # type: ignore[no-any-return]
+        return np.asarray((self.value < 0).reshape(len(self.value), -1).any(axis=1), bool)
 
 
-def missing_values(spec: LabelSpec, n: int) -> NDArray[np.generic]:
+def missing_values(spec: LabelSpec, n: int) -> NDArray[Any]:
     """`n` missing values of a label, in its storage form (see `Label`)."""
     if spec.kind == "continuous":
         return np.full(n, np.nan, np.float32)
@@ -42,7 +45,7 @@ def missing_values(spec: LabelSpec, n: int) -> NDArray[np.generic]:
     return np.full(n, -1, np.int16)
 
 
-def encode(spec: LabelSpec, values: Iterable[LabelValue | None]) -> NDArray[np.generic]:
+def encode(spec: LabelSpec, values: Iterable[LabelValue | None]) -> NDArray[Any]:
     """Code values of a recording- or subject-level label; None stays missing.
 
     Raises:
@@ -64,9 +67,7 @@ def encode(spec: LabelSpec, values: Iterable[LabelValue | None]) -> NDArray[np.g
     return coded
 
 
-def align(
-    spec: LabelSpec, annotations: Annotations, start_s: NDArray[np.float64], window_s: float
-) -> NDArray[np.generic]:
+def align(spec: LabelSpec, annotations: Annotations, start_s: NDArray[np.float64], window_s: float) -> NDArray[Any]:
     """One value a window from timed values.
 
     Categorical: the class that covers most of the window. Multilabel: every class that occurs in it; none is a row of
@@ -81,21 +82,49 @@ def align(
     Returns:
         W values in storage form (see `Label`).
     """
+    _check_order(annotations)
+    if spec.kind == "continuous":
+        value: NDArray[Any] = np.asarray(annotations.value, np.float64)
+    else:
+        names, which = np.unique(np.asarray(annotations.value, object).astype(str), return_inverse=True)
+        value = np.array([_code(spec, name) for name in names.tolist()], np.int64)[which]
+    at_once = max(1, MOST_PAIRS // max(1, len(value)))  # windows
+    blocks = [
+        _align_block(spec, annotations, value, start_s[at : at + at_once], window_s)
+        for at in range(0, len(start_s), at_once)
+    ]
+    return np.concatenate(blocks) if blocks else missing_values(spec, 0)
+
+
+def _align_block(
+    spec: LabelSpec, annotations: Annotations, value: NDArray[Any], start_s: NDArray[np.float64], window_s: float
+) -> NDArray[Any]:
+    """`align` for some windows; `value` holds numbers, or codes of classes."""
     window, event, overlap = _overlaps(annotations, start_s, window_s)
     if spec.kind == "continuous":
-        value = np.asarray(annotations.value, np.float64)[event]
-        known = np.isfinite(value)
+        known = np.isfinite(value[event])
         weight = np.bincount(window[known], overlap[known], len(start_s))
-        total = np.bincount(window[known], overlap[known] * value[known], len(start_s))
-        return np.divide(total, weight, out=np.full(len(start_s), np.nan), where=weight > 0).astype(np.float32)
-    names, which = np.unique(np.asarray(annotations.value, object).astype(str), return_inverse=True)
-    codes = np.array([_code(spec, name) for name in names.tolist()], np.int64)
-    cover = np.zeros((len(start_s), len(spec.classes)))
-    if len(codes):
-        np.add.at(cover, (window, codes[which][event]), overlap)
+        total = np.bincount(window[known], overlap[known] * value[event][known], len(start_s))
+        mean = np.divide(total, weight, out=np.full(len(start_s), np.nan), where=weight > 0)
+        return np.asarray(mean, np.float32)
+    cover = np.zeros((len(start_s), len(spec.classes)))  # seconds
+    np.add.at(cover, (window, value[event]), overlap)
     if spec.kind == "multilabel":
         return (cover > 0).astype(np.int8)
     return np.where(cover.sum(1) > 0, cover.argmax(1), -1).astype(np.int16)
+
+
+def _check_order(annotations: Annotations) -> None:
+    n = len(annotations.time_s)
+    if len(annotations.value) != n or len(annotations.duration_s) != n:
+        raise RecordingError(
+            f"label {annotations.label}: {n} times, {len(annotations.value)} values and {len(annotations.duration_s)} "
+            "durations; each event needs one of each"
+        )
+    if not (np.diff(annotations.time_s) >= 0).all():
+        raise RecordingError(f"label {annotations.label}: its times do not ascend; sort the events by time")
+    if not (np.asarray(annotations.duration_s) >= 0).all():
+        raise RecordingError(f"label {annotations.label}: a duration is negative or not a number; instants have 0")
 
 
 def _overlaps(
@@ -121,7 +150,7 @@ def _overlaps(
 def _code(spec: LabelSpec, value: LabelValue) -> int:
     if value not in spec.classes:
         raise RecordingError(f"label {spec.name} = {value!r}; its classes are {', '.join(spec.classes)}")
-    return spec.classes.index(value)  # type: ignore[arg-type]
+    return spec.classes.index(value)
 
 
 def _number(spec: LabelSpec, value: LabelValue) -> float:

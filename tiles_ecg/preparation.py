@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,13 @@ from tiles_ecg.config_types import Probability
 from tiles_ecg.label import align, missing_values
 from tiles_ecg.recording import LabelSpec, Recording, RecordingError
 from tiles_ecg.waveform import bandpass, clipped_share, fill_nonfinite, flat_share, quality, resample
+
+T = TypeVar("T", bound=np.generic)
+
+SLOWEST_RATE = 60.0
+"""Hz; below, R-peaks are not found (see `tiles_ecg.beat.detect_beats`)."""
+POINTS_AT_ONCE = 2_000_000
+"""Raw points that are judged at once: 8 MB, and some 50 MB of work space."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,8 @@ class Preparation:
                 f"band {self.low_hz} to {self.high_hz} Hz at {self.sample_rate} Hz: "
                 f"need 0 < low_hz < high_hz < {self.sample_rate / 2}"
             )
+        if self.sample_rate < SLOWEST_RATE:
+            raise ValueError(f"sample_rate = {self.sample_rate} Hz; R-peaks need at least {SLOWEST_RATE:g} Hz")
         if not (self.window_s > 0 and self.step_s > 0):
             raise ValueError(f"window_s = {self.window_s}, step_s = {self.step_s}: both must be positive")
 
@@ -100,30 +110,47 @@ class Preparation:
                 f"{recording.source}: recorded at {recording.sample_rate:g} Hz, which cannot hold the band up to "
                 f"{self.high_hz:g} Hz; set preparation.high_hz to at most {recording.sample_rate / 2:g}"
             )
-        raw_length = round(self.window_s * recording.sample_rate)
         n_stretches, _, n_raw = recording.signal.shape
-        if n_stretches == 0 or n_raw < raw_length:
-            reasons = {"short": n_stretches} if n_stretches else {}
-            return self._nothing(recording, specs, reasons)
+        if n_stretches == 0 or n_raw < self._shortest(recording.sample_rate):
+            return self._nothing(recording, specs, {"short": n_stretches} if n_stretches else {})
         filled, bad = fill_nonfinite(recording.signal)
         filtered = resample(filled, recording.sample_rate, self.sample_rate)
         filtered = bandpass(filtered, self.sample_rate, self.low_hz, self.high_hz)
         first = self._first_points(filtered.shape[-1])
-        raw_first = np.minimum(np.round(first * recording.sample_rate / self.sample_rate), n_raw - raw_length).astype(
-            int
-        )
         windows = _cut(filtered, first, self.window_length)  # (S, C, T') -> (W, C, T), stretch by stretch
         position, offset = detect_beats(filtered[:, 0], self.sample_rate)
         beat_position, beat_offset = _beats_of_windows(position, offset, first, self.window_length)
         scores = quality(windows, beat_position, beat_offset, self.sample_rate)
-        raw = _cut(filled, raw_first, raw_length)
-        reasons = {
-            "nonfinite": _cut(bad, raw_first, raw_length).any(axis=(1, 2)),
-            "flat": flat_share(raw, recording.sample_rate) > self.max_flat,
-            "clipped": clipped_share(raw) > self.max_clipped,
-            "low quality": scores < self.min_quality,
-        }
+        reasons = self._raw_reasons(filled, bad, first, recording.sample_rate)
+        reasons["nonfinite"] |= ~(np.isfinite(windows).all(axis=(1, 2)) & np.isfinite(scores))  # too large for float32
+        reasons["low quality"] = scores < self.min_quality
         return self._kept(recording, specs, windows, scores, beat_position, beat_offset, first, reasons)
+
+    def _shortest(self, sample_rate: float) -> int:
+        """Least number of raw points that give a window, and more than the one period that the band-pass needs."""
+        needed = max(self.window_length, int(np.ceil(self.sample_rate / self.low_hz)) + 1)  # once resampled
+        return max(round(self.window_s * sample_rate), int((needed - 1) * sample_rate / self.sample_rate) + 1)
+
+    def _raw_reasons(
+        self, filled: NDArray[np.float32], bad: NDArray[np.bool_], first: NDArray[np.int64], sample_rate: float
+    ) -> dict[str, NDArray[np.bool_]]:
+        """What is wrong with the raw signal of each window, (W,) a reason; by blocks, for the sake of memory."""
+        n_stretches, n_leads, n_raw = filled.shape
+        length = round(self.window_s * sample_rate)
+        raw_first = np.minimum(np.round(first * sample_rate / self.sample_rate), n_raw - length).astype(np.int64)
+        at_once = max(1, POINTS_AT_ONCE // (n_leads * length))
+        found = {name: np.zeros((n_stretches, len(first)), bool) for name in ("nonfinite", "flat", "clipped")}
+        n_at_once = max(1, at_once // len(first))  # stretches
+        for row in range(0, n_stretches, n_at_once):
+            for at in range(0, len(first), at_once):
+                block = (slice(row, row + n_at_once), slice(at, at + at_once))
+                shape = found["flat"][block].shape
+                raw = _cut(filled[block[0]], raw_first[block[1]], length)
+                is_bad = _cut(bad[block[0]], raw_first[block[1]], length).any(axis=(1, 2))
+                found["nonfinite"][block] = is_bad.reshape(shape)
+                found["flat"][block] = (flat_share(raw, sample_rate) > self.max_flat).reshape(shape)
+                found["clipped"][block] = (clipped_share(raw) > self.max_clipped).reshape(shape)
+        return {name: is_so.ravel() for name, is_so in found.items()}
 
     def _first_points(self, length: int) -> NDArray[np.int64]:
         step = max(1, round(self.step_s * self.sample_rate))
@@ -189,7 +216,7 @@ class Preparation:
         )
 
 
-def _cut(signal: NDArray[np.generic], first: NDArray[np.int64], length: int) -> NDArray[np.generic]:
+def _cut(signal: NDArray[T], first: NDArray[np.int64], length: int) -> NDArray[T]:
     """Windows that begin at `first` of every stretch: (S, C, T) -> (S * len(first), C, length)."""
     spans = np.lib.stride_tricks.sliding_window_view(signal, length, axis=-1)[:, :, first]  # (S, C, F, length)
     return np.ascontiguousarray(spans.transpose(0, 2, 1, 3)).reshape(-1, signal.shape[1], length)

@@ -71,14 +71,14 @@ class Recording:
 
     Attributes:
         id: Unique among the recordings of a reader.
-        signal: (S, C, T) float32 in `unit`. Values may be NaN or infinite: windows that hold one are dropped and counted.
+        signal: (S, C, T) float32 in `unit`. Values may be NaN or infinite; windows that hold one are dropped, counted.
         sample_rate: Hz, > 0.
         leads: C lead names.
         source: `Source.key` of the file that it came from.
         subject: Subject id; None where the data do not say (the recording is then its own subject, and reports say so).
         unit: `mV`, or `a.u.` where the device does not tell.
         start_s: (S,) start of each stretch in seconds from the start of the recording; None means one stretch at 0.
-        wall_time: (S,) seconds since the epoch (UTC) at the start of each stretch, NaN where unknown; None: all unknown.
+        wall_time: (S,) seconds since the epoch (UTC) at the start of each stretch, NaN where unknown; None: none known.
         device: Name of the recorder, or empty.
         labels: Values of the recording- and subject-level labels by `LabelSpec.name`; leave out what is missing.
         annotations: Timed values of the window-level labels.
@@ -104,8 +104,8 @@ class Recording:
     def __post_init__(self) -> None:
         if self.signal.ndim != 3 or self.signal.dtype != np.float32:
             raise RecordingError(
-                f"{self.source}: signal is {self.signal.dtype} of shape {self.signal.shape}; a Recording needs float32 of "
-                "shape (stretches, leads, time points)"
+                f"{self.source}: signal is {self.signal.dtype} of shape {self.signal.shape}; a Recording needs float32 "
+                "of shape (stretches, leads, time points)"
             )
         if self.signal.shape[1] != len(self.leads):
             raise RecordingError(
@@ -120,7 +120,7 @@ class Source:
     """One unit of a reader's work, read, skipped or resumed as a whole.
 
     Attributes:
-        key: Stable unique name within the reader, such as the path relative to its root. Sorted, it gives the store's order.
+        key: Stable unique name within the reader, such as the path relative to its root. Sorted: the store's order.
         files: Files that the result depends on; empty for synthetic sources.
     """
 

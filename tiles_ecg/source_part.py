@@ -4,8 +4,10 @@ import contextlib
 import errno
 import hashlib
 import os
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tiles_ecg.label import encode
+from tiles_ecg.part import Part
 from tiles_ecg.preparation import Preparation
-from tiles_ecg.recording import Reader, Recording, RecordingError, Source
-from tiles_ecg.store import Part, StoreError
+from tiles_ecg.recording import LabelSpec, Reader, Recording, RecordingError, Source
+from tiles_ecg.store import StoreError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -32,6 +36,12 @@ class Outcome:
 def prepare_source(reader: Reader, preparation: Preparation, source: Source, part_path: Path) -> Outcome:
     """Read one source, prepare its recordings and write its part; runs in a worker process.
 
+    Args:
+        reader: What reads the source.
+        preparation: What makes its windows.
+        source: One of the reader's.
+        part_path: The file to be.
+
     Raises:
         StoreError: If the disk is full. Anything wrong with the source itself comes back in the outcome.
     """
@@ -39,15 +49,36 @@ def prepare_source(reader: Reader, preparation: Preparation, source: Source, par
         with disk_full_explained(part_path), Part(part_path) as part:
             description = _fill(part, reader, preparation, source)
             part.describe(description)
-    except RecordingError as error:
-        return Outcome(source.key, str(error))
-    except MemoryError:
+    except StoreError:
         raise
+    except (RecordingError, ValueError) as error:
+        return Outcome(source.key, _named(source, str(error)))
+    except MemoryError as error:
+        return Outcome(source.key, _named(source, f"needs more memory than there is ({error})"))
     except Exception as error:  # a file can be broken in ways no reader foresees; the other 999 go on
-        if getattr(error, "is_user_error", False):
-            raise
-        return Outcome(source.key, f"{source.key}: {type(error).__name__}: {error}")
+        return Outcome(source.key, _named(source, f"{type(error).__name__}: {error}"))
     return Outcome(source.key, n_windows=description["n_windows"])
+
+
+def end_with(main_process: int) -> None:
+    """Let this worker process end soon after its parent, however that ends; it would wait five minutes for a task.
+
+    Args:
+        main_process: Id of the parent. It may have ended before this is called.
+    """
+
+    def watch() -> None:
+        while os.getppid() == main_process:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _named(source: Source, problem: str) -> str:
+    """The problem, led by its source's key unless it begins with that or names one of the source's files."""
+    is_named = problem.startswith(source.key) or any(Path(file).name in problem for file in source.files)
+    return problem if is_named else f"{source.key}: {problem}"
 
 
 def _fill(part: Part, reader: Reader, preparation: Preparation, source: Source) -> dict[str, Any]:
@@ -62,6 +93,7 @@ def _fill(part: Part, reader: Reader, preparation: Preparation, source: Source) 
             raise RecordingError(
                 f"{source.key}: {recording.id} has {recording.signal.shape[1]} leads, the first {n_leads}"
             )
+        _check_labels(recording, reader.labels)
         prepared = preparation(recording, reader.labels)
         known = recordings.setdefault(recording.id, {"number": len(recordings), **_facts(recording)})
         known["labels"].update(recording.labels)
@@ -95,6 +127,17 @@ def _fill(part: Part, reader: Reader, preparation: Preparation, source: Source) 
         "n_windows": n_windows,
         "n_leads": n_leads or 0,
     }
+
+
+def _check_labels(recording: Recording, specs: Sequence[LabelSpec]) -> None:
+    """Refuse values that no class has here, where one source can be left out, rather than when the store is made."""
+    for spec in specs:
+        if spec.level != "window":
+            encode(spec, [recording.labels.get(spec.name)])
+    known = {spec.name for spec in specs}
+    for name in (*recording.labels, *(annotations.label for annotations in recording.annotations)):
+        if name not in known:
+            raise RecordingError(f"{recording.id} has a label {name} that its reader does not declare in `labels`")
 
 
 def _facts(recording: Recording) -> dict[str, Any]:

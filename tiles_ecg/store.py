@@ -1,17 +1,15 @@
 """The prepared dataset on disk: one HDF5 file, its names, units and version. The only place that imports h5py.
 
-    signal              (N, C, T) float32, contiguous, in the unit of the attribute `unit`; filtered, not normalised
+    signal              (N, C, T) float32, contiguous, in the unit of its attribute `unit`; filtered, not normalised
     window/             subject, recording (row numbers), start_s, wall_time_s, quality, label/<name>
     beat/               position (time points within the window), offset (N + 1)
     subject/            id, mean, std, median, robust_std (subjects, C), label/<name>
     recording/          id, source, device, subject, leads, label/<name>
 
-A store is written under another name and renamed when it is whole. `Part`s are the same, one a source, while
-`tiles-prepare` is at work.
+A store is written under another name and renamed when it is whole.
 """
 
 import json
-import mmap
 import os
 from collections.abc import Mapping
 from functools import cached_property
@@ -23,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiles_ecg.label import Label
+from tiles_ecg.late_failure import LateFailureFile
 from tiles_ecg.recording import LabelSpec
+from tiles_ecg.window_file import WindowFile
 
 FORMAT = "tiles_ecg store"
 FORMAT_VERSION = 1
-RELEASE_BYTES = 256 << 20
-"""Pages read through the map are handed back to the system after so many bytes, so that memory does not grow."""
 
 
 class StoreError(Exception):
@@ -40,8 +38,8 @@ class StoreError(Exception):
 class Store:
     """A prepared dataset, opened for reading.
 
-    The signal is memory-mapped, never loaded; opening takes milliseconds whatever the size. An instance pickles as its
-    path, and opens anew where it is unpickled.
+    The signal is read by batches, never loaded; opening takes milliseconds whatever the size. An instance pickles as
+    its path, and opens anew where it is unpickled.
 
     Args:
         path: File written by `tiles-prepare`.
@@ -58,7 +56,7 @@ class Store:
             raise
         except FileNotFoundError:
             raise StoreError(f"{path}: no such store; make it with: tiles-prepare reader=... store={path}") from None
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
             raise StoreError(_unreadable(self.path, error)) from error
 
     def _open(self) -> None:
@@ -87,7 +85,8 @@ class Store:
         expected = (self._signal_offset or 0) + 4 * self.n_windows * self.n_leads * self.window_length
         if self.path.stat().st_size < expected:
             raise StoreError(
-                f"{self.path}: cut short, {self.path.stat().st_size:,} of at least {expected:,} bytes; copy or prepare it again"
+                f"{self.path}: cut short, {self.path.stat().st_size:,} of at least {expected:,} bytes; "
+                "copy or prepare it again"
             )
 
     def __reduce__(self) -> tuple[type["Store"], tuple[Path]]:
@@ -127,9 +126,9 @@ class Store:
         return dict(json.loads(self.attributes["summary"]))
 
     @cached_property
-    def signal(self) -> "SignalMap":
+    def signal(self) -> WindowFile:
         """The windows, (N, C, T), read on demand."""
-        return SignalMap(self.path, self._signal_offset or 0, (self.n_windows, self.n_leads, self.window_length))
+        return WindowFile(self.path, self._signal_offset or 0, (self.n_windows, self.n_leads, self.window_length))
 
     def read(self, name: str) -> NDArray[Any]:
         """A whole table column such as `window/start_s` or `subject/mean`; text comes as an array of str.
@@ -168,117 +167,6 @@ class Store:
         return Label(spec, value if rows is None else value[rows])
 
 
-class SignalMap:
-    """Windows of a store, gathered by whole batches from a memory map.
-
-    Args:
-        path: The file.
-        offset: Where the windows begin in it, in bytes.
-        shape: (N, C, T).
-    """
-
-    def __init__(self, path: Path, offset: int, shape: tuple[int, int, int]) -> None:
-        self.shape = shape
-        self._map: mmap.mmap | None = None
-        n_bytes = 4 * int(np.prod(shape))
-        if n_bytes == 0:
-            self._windows = np.empty(shape, np.float32)
-        else:
-            with path.open("rb") as file:
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            self._windows = np.frombuffer(self._map, np.float32, n_bytes // 4, offset).reshape(shape)
-        self._touched = 0
-
-    def gather(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Copy windows: rows (B,) -> (B, C, T) float32."""
-        windows = self._windows[rows]
-        self._touched += windows.nbytes
-        if self._touched > RELEASE_BYTES and self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)  # they stay in the system's cache, no longer in this process
-            self._touched = 0
-        return windows
-
-
-class Part:
-    """Windows of one source, appended in blocks to a file of their own while `tiles-prepare` is at work.
-
-    Used in a `with`: the file gets its name when the block ends well, and vanishes when it does not.
-
-    Args:
-        path: The file to be.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        self._file: h5py.File = None
-
-    def __enter__(self) -> "Part":
-        self._file = h5py.File(self._scratch, "w")
-        return self
-
-    def append(self, columns: Mapping[str, NDArray[Any]]) -> None:
-        """Add rows to columns; a column is made by its first block."""
-        for name, block in columns.items():
-            if name not in self._file:
-                rows = max(1, min(64, len(block) or 1))
-                self._file.create_dataset(
-                    name,
-                    (0, *block.shape[1:]),
-                    block.dtype,
-                    maxshape=(None, *block.shape[1:]),
-                    chunks=(rows, *block.shape[1:]),
-                )
-            column = self._file[name]
-            if column.shape[1:] != block.shape[1:]:
-                raise ValueError(f"{name}: rows of shape {block.shape[1:]} after rows of shape {column.shape[1:]}")
-            column.resize(len(column) + len(block), axis=0)
-            if len(block):
-                column[-len(block) :] = block
-
-    def describe(self, description: Mapping[str, Any]) -> None:
-        """Set the JSON description that `read_description` gives back."""
-        _write_text(self._file, "description", json.dumps(description))
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            self._file.close()
-            if kind is None:
-                os.replace(self._scratch, self.path)
-        finally:
-            self._scratch.unlink(missing_ok=True)
-
-
-def read_description(path: Path) -> dict[str, Any] | None:
-    """The description of a finished part, or None if the file is absent or damaged."""
-    try:
-        with h5py.File(path, "r") as file:
-            return dict(json.loads(file["description"][()]))
-    except (OSError, KeyError, ValueError):
-        return None
-
-
-def read_columns(path: Path, prefix: str = "") -> dict[str, NDArray[Any]]:
-    """All columns of a part but the signal, by name."""
-    with h5py.File(path, "r") as file:
-        return {
-            name: file[name][:]
-            for name in _columns(file)
-            if name.startswith(prefix) and name not in ("signal", "description")
-        }
-
-
-def read_signal(path: Path, rows: NDArray[np.int64] | slice) -> NDArray[np.float32]:
-    """Windows of a part; `rows` may come in any order."""
-    with h5py.File(path, "r") as file:
-        if isinstance(rows, slice):
-            return np.asarray(file["signal"][rows])
-        order = np.argsort(rows)
-        block = np.empty((len(rows), *file["signal"].shape[1:]), np.float32)
-        block[order] = file["signal"][rows[order]]
-        return block
-
-
 class StoreWriter:
     """A new store, written under another name and renamed when whole.
 
@@ -296,7 +184,8 @@ class StoreWriter:
         self._file: h5py.File = None
 
     def __enter__(self) -> "StoreWriter":
-        self._file = h5py.File(self.scratch, "w", libver="earliest")
+        self._disk = LateFailureFile(self.scratch, "w+")
+        self._file = h5py.File(self._disk, "w", libver="earliest")
         space = h5py.h5s.create_simple(self._shape)
         plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plist.set_layout(h5py.h5d.CONTIGUOUS)
@@ -309,10 +198,13 @@ class StoreWriter:
         """Write windows `first`, `first` + 1, ..."""
         if len(block):
             self._file["signal"][first : first + len(block)] = block
+            self._disk.check()
 
-    def read_signal(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Windows written before, by rising row number."""
-        return np.asarray(self._file["signal"][rows])
+    def written_signal(self) -> WindowFile:
+        """The windows, once all of them are written."""
+        self._file.flush()
+        self._disk.check()
+        return WindowFile(self.scratch, self._file["signal"].id.get_offset(), self._shape)
 
     def write_columns(self, columns: Mapping[str, NDArray[Any] | list[str]]) -> None:
         """Write whole columns; lists of str become text."""
@@ -340,6 +232,8 @@ class StoreWriter:
                 self._file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION})
                 self._file.flush()
             self._file.close()
+            self._disk.close()
+            self._disk.check()
             if kind is None:
                 with self.scratch.open("rb") as written:
                     os.fsync(written.fileno())
@@ -350,7 +244,7 @@ class StoreWriter:
 
 def _unreadable(path: Path, error: Exception) -> str:
     if path.is_dir():
-        return f"{path}: a folder, not a store"
+        return f"{path}: a folder, not a store; give a file that tiles-prepare wrote"
     reason = str(error)
     if "truncated" in reason:
         return f"{path}: cut short (HDF5 says: {reason}); copy or prepare it again"
@@ -371,7 +265,3 @@ def _strings(column: h5py.Dataset) -> list[str]:
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _write_text(file: h5py.File, name: str, text: str) -> None:
-    file.create_dataset(name, data=text, dtype=h5py.string_dtype())
