@@ -1,10 +1,10 @@
 """What preparing TILES files costs: CPU milliseconds a 15 s segment, and memory against the number of segments.
 
-    python benchmarks/preparation.py [--subjects 2 --sessions 8 ...]
+    python benchmarks/preparation.py [--sessions 2 10 40]
 
-Writes a synthetic cohort in the layout of the TILES-2018 release, prepares it in a process of its own with one job (gzip, CSV,
-timestamps, resampling, band-pass, R-peaks, quality, store), and reads what the operating system counted for that process.
-Importing the libraries is measured by a run on one small file and taken off.
+Writes a synthetic participant in the layout of the TILES-2018 release, prepares it in a process of its own with one job
+(gzip, CSV, timestamps, resampling, band-pass, R-peaks, quality, store), and reads what the operating system counted for
+that process. Start and imports are measured by a run on one small file and taken off.
 """
 
 import argparse
@@ -31,7 +31,8 @@ reader, preparation = instantiate(cfg.reader, _convert_="all"), instantiate(cfg.
 prepare(reader, preparation, Path(sys.argv[2]), config, n_jobs=1, show_progress=False)
 used = resource.getrusage(resource.RUSAGE_SELF)
 from tiles_ecg.store import Store
-print(json.dumps({"cpu_s": used.ru_utime + used.ru_stime, "peak_mb": used.ru_maxrss / 1024, "windows": len(Store(sys.argv[2]))}))
+found = {"cpu_s": used.ru_utime + used.ru_stime, "peak_mb": used.ru_maxrss / 1024, "windows": len(Store(sys.argv[2]))}
+print(json.dumps(found))
 """
 
 

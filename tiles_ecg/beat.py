@@ -14,7 +14,9 @@ The numbers below were chosen on mitdb, qtdb and nstdb. Sensitivity and positive
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
-from scipy.signal import butter, sosfiltfilt
+from scipy.signal import sosfiltfilt
+
+from tiles_ecg.waveform import band_sections
 
 BAND_HZ = (5.0, 25.0)  # QRS energy; P and T waves lie below, muscle above
 STRENGTH_S = 0.12  # about a QRS complex
@@ -108,8 +110,7 @@ def _strength(x: NDArray[np.float32], sample_rate: float) -> NDArray[np.float32]
     x = x / np.maximum(np.abs(x).max(axis=-1, keepdims=True), np.finfo(np.float32).tiny)
     x = x - x[:, :1]
     x = x / np.maximum(np.abs(x).max(axis=-1, keepdims=True), np.finfo(np.float32).tiny)
-    sos = butter(2, BAND_HZ, btype="bandpass", fs=sample_rate, output="sos")
-    band = sosfiltfilt(sos, x, axis=-1).astype(np.float32)
+    band = sosfiltfilt(band_sections(2, *BAND_HZ, sample_rate), x, axis=-1).astype(np.float32)
     slope = np.zeros_like(band)
     slope[:, 1:-1] = np.abs(band[:, 2:] - band[:, :-2]) * np.float32(sample_rate / 100)
     return uniform_filter1d(slope, round(STRENGTH_S * sample_rate) | 1, axis=-1, mode="reflect")

@@ -5,6 +5,7 @@ Time is the last axis everywhere; leading axes are free unless a shape is given.
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,8 +104,15 @@ def bandpass(
             f"a stretch of {signal.shape[-1] / sample_rate:g} s is too short for a band-pass from {low_hz} Hz, which "
             f"needs more than {padding / sample_rate:g} s (one period); use longer stretches or a higher low_hz"
         )
-    sos = butter(order, (low_hz, high_hz), btype="bandpass", fs=sample_rate, output="sos")
+    sos = band_sections(order, low_hz, high_hz, sample_rate)
     return np.asarray(sosfiltfilt(sos, signal, axis=-1, padtype="even", padlen=padding), dtype=np.float32)
+
+
+@lru_cache(maxsize=64)
+def band_sections(order: int, low_hz: float, high_hz: float, sample_rate: float) -> NDArray[np.float64]:
+    """Second-order sections of a Butterworth band-pass; designed once, since a short recording costs less than that."""
+    sections: NDArray[np.float64] = butter(order, (low_hz, high_hz), btype="bandpass", fs=sample_rate, output="sos")
+    return sections
 
 
 def fill_nonfinite(signal: Float32) -> tuple[Float32, NDArray[np.bool_]]:
