@@ -83,6 +83,8 @@ def draw_curves(run: Path, out: Path) -> None:
             points = [(int(row["step"]) + 1, float(row[key])) for row in rows if row.get(key)]
             axis.plot(*zip(*points, strict=True), label=key, linewidth=1.2, marker="." if len(points) < 30 else None)
         axis.set_xlabel("step", fontsize=8)
+        if keys == ["val/effective_rank"]:
+            axis.set_ylim(0, 2 * axis.get_ylim()[1])
         axis.grid(color=GRID, linewidth=0.4)
         axis.legend(fontsize=7)
         axis.tick_params(labelsize=7)
