@@ -60,7 +60,7 @@ def part(
         }
         facts = [{**defaults, **{k: v for k, v in r.items() if k != "windows"}} for r in recordings]
         description = {"key": key, "content": key, "recordings": facts, "dropped": {}, "notes": [], "n_windows": n}
-        written.describe({**description, "n_leads": n_leads, **known})
+        written.describe({**description, "read_s": 100.0, "n_leads": n_leads, **known})
     return PartReader(folder / f"{key}.part")
 
 
@@ -126,12 +126,16 @@ def test_statistics_are_over_all_windows_and_time_points_of_a_subject(tmp_path: 
             np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_statistics_of_very_long_subjects_come_from_evenly_spaced_windows(
+def test_of_very_long_subjects_the_robust_statistics_come_from_evenly_spaced_windows_the_others_from_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tiles_ecg.assembly, "POINTS_FOR_SCALE", 4 * T)
+    monkeypatch.setattr(tiles_ecg.assembly, "ROWS_AT_ONCE", 2)
     store = assembled(tmp_path, [part(tmp_path, "a", [{"id": "a1", "windows": 9}], 1)])
-    assert store.read("subject/mean")[0, 0] == pytest.approx(store.signal.gather(np.arange(0, 9, 3)).mean(), rel=1e-5)
+    everything, spaced = store.signal.gather(np.arange(9)), store.signal.gather(np.arange(0, 9, 3))
+    assert store.read("subject/mean")[0, 0] == pytest.approx(everything.mean(dtype=np.float64), rel=1e-6)
+    assert store.read("subject/std")[0, 0] == pytest.approx(everything.std(dtype=np.float64), rel=1e-6)
+    assert store.read("subject/median")[0, 0] == pytest.approx(np.median(spaced), rel=1e-5)
 
 
 def test_a_recording_without_a_subject_is_its_own_even_if_its_id_is_the_name_of_one(tmp_path: Path) -> None:
@@ -175,11 +179,13 @@ def test_the_numbers_of_the_summary_are_those_of_the_store(tmp_path: Path) -> No
     assert summary["recordings"] == len(np.unique(store.recording)) == 6
     assert summary["subjects"] == len(np.unique(store.subject)) == 4
     assert summary["hours"] == round(len(store) * 0.5 / 3600, 3)
+    assert summary["hours_read"] == round(len(parts) * 100 / 3600, 3)
     assert summary["beats_per_minute"] == round(len(store.beat_position) / (len(store) * 0.5 / 60), 1)
     assert summary["quality_deciles"] == [round(float(np.quantile(store.quality, q / 10)), 3) for q in range(11)]
     assert summary["dropped"] == {"short": 3, "flat": 3}
     assert summary["failed_sources"] == 1
     assert "doubt (2 times)" in summary["notes"]
+    assert "1 source left without a window (d)" in summary["notes"]
 
 
 def test_windows_that_repeat_others_are_noted_with_their_recordings(tmp_path: Path) -> None:

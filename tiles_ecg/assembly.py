@@ -20,12 +20,13 @@ from tiles_ecg.recording import LabelSpec
 from tiles_ecg.store import StoreError, StoreWriter
 from tiles_ecg.store_summary import describe_nothing, notes_of, summary_of
 from tiles_ecg.waveform import location_scale
+from tiles_ecg.window_file import WindowFile
 
-ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 1024
 """Windows in memory while the signal is copied."""
-POINTS_FOR_SCALE = 16_000_000
-"""Largest number of a subject's values that its location and scale are computed from (44 h of one lead at 100 Hz, in
-400 MB of memory); above, evenly spaced windows."""
+POINTS_FOR_SCALE = 4_000_000
+"""Largest number of a subject's values that its median and IQR are computed from (11 h of one lead at 100 Hz); above,
+evenly spaced windows. Mean and standard deviation are always of all."""
 
 
 def assemble(
@@ -70,8 +71,10 @@ def assemble(
         statistics = _subject_statistics(columns["window/subject"], len(inventory.subject_ids), shape, writer)
         labels = _labels(specs, inventory, columns)
         reported = Counter(note for part in parts for note in part.description["notes"])
-        notes = notes_of(inventory, reported, columns.pop("digest"), columns["window/recording"])
-        summary = summary_of(columns, inventory, window_length / sample_rate, dropped, failed, notes)
+        empty = [part.description["key"] for part, n in zip(parts, counts, strict=True) if n == 0]
+        notes = notes_of(inventory, reported, columns.pop("digest"), columns["window/recording"], empty)
+        read_s = sum(part.description["read_s"] for part in parts)
+        summary = summary_of(columns, read_s, window_length / sample_rate, dropped, failed, notes)
         writer.write_columns(columns | statistics | inventory.columns())
         for label in labels:
             writer.write_label(label)
@@ -195,7 +198,22 @@ def _subject_statistics(
             found = location_scale(signal.gather(rows[:: -(-len(rows) // most)]))
             for name, column in columns.items():
                 column[number] = getattr(found, name)
+        if len(rows) > most:
+            columns["mean"][number], columns["std"][number] = _mean_std(signal, rows)
     return {f"subject/{name}": column for name, column in columns.items()}
+
+
+def _mean_std(signal: WindowFile, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation (C,) of all values of windows, by blocks and in two passes."""
+    blocks = [rows[at : at + ROWS_AT_ONCE] for at in range(0, len(rows), ROWS_AT_ONCE)]
+    n_values = len(rows) * signal.shape[2]
+    total, squares = np.zeros(signal.shape[1]), np.zeros(signal.shape[1])
+    for block in blocks:
+        total += signal.gather(block).sum(axis=(0, 2), dtype=np.float64)
+    mean = total / n_values
+    for block in blocks:
+        squares += np.square(signal.gather(block) - mean[:, None]).sum(axis=(0, 2))
+    return mean, np.sqrt(squares / n_values)
 
 
 def _labels(specs: Sequence[LabelSpec], inventory: Inventory, columns: dict[str, Any]) -> list[Label]:
