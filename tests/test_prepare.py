@@ -78,7 +78,7 @@ def test_one_bad_record_is_skipped_named_and_counted_and_the_rest_prepared(tmp_p
     os.truncate(raw / "r2.dat", 100)
     status, shown = run(tmp_path, "reader=wfdb", f"reader.root={raw}", "n_jobs=1")
     assert status == 0
-    assert "1 sources could not be read" in shown
+    assert "1 source could not be read" in shown
     assert "r2.dat" in shown
     assert Store(tmp_path / "s.h5").summary["recordings"] == 3
     assert_clean(tmp_path, "s.h5", "raw")

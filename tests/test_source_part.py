@@ -75,6 +75,7 @@ def test_a_part_holds_the_windows_of_all_recordings_with_their_facts(tmp_path: P
         8,
         1,
     )
+    assert known["read_s"] == sum(r.signal.shape[-1] / r.sample_rate for r in (first, second))
 
 
 def test_pieces_with_one_id_are_one_recording(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Ingestion: all sources of a reader -> one store, in parallel, resumable, whole or absent."""
 
-import contextlib
 import hashlib
 import itertools
 import json
@@ -8,23 +7,21 @@ import logging
 import os
 import shutil
 import sys
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from joblib import Parallel, delayed, parallel_config
-from joblib.externals.loky.process_executor import TerminatedWorkerError
-from joblib.parallel import LokyBackend, get_active_backend
+from joblib import delayed
 from tqdm import tqdm
 
 from tiles_ecg.assembly import assemble, lead_counts, package_version
 from tiles_ecg.config import ConfigError
 from tiles_ecg.label import check_unique
+from tiles_ecg.parallel import outcomes_of
 from tiles_ecg.part import MARK, PartReader, open_part
 from tiles_ecg.preparation import Preparation
 from tiles_ecg.recording import Reader, RecordingError, Source
-from tiles_ecg.source_part import Outcome, disk_full_explained, end_with, prepare_source, stamp
+from tiles_ecg.source_part import disk_full_explained, prepare_source, stamp
 from tiles_ecg.store import Store, StoreError
 from tiles_ecg.store_lock import hold_lock
 from tiles_ecg.store_summary import describe
@@ -142,7 +139,7 @@ def _prepare_all(
     n_windows = 0
     with (
         tqdm(total=len(todo), desc="preparing", unit="source", disable=not show_progress) as bar,
-        _outcomes(jobs, n_jobs) as outcomes,
+        outcomes_of(jobs, n_jobs) as outcomes,
     ):
         for outcome in outcomes:
             if outcome.problem:
@@ -156,34 +153,6 @@ def _prepare_all(
             skipped = f", {len(failed):,} skipped" if failed else ""
             bar.set_postfix_str(f"{n_windows:,} windows{skipped}", refresh=False)
     return failed
-
-
-@contextlib.contextmanager
-def _outcomes(jobs: Iterable[Any], n_jobs: int | None) -> Iterator[Iterator[Outcome]]:
-    """Outcomes as they come; when the block ends early, so do the worker processes."""
-    settings = contextlib.nullcontext() if n_jobs is None else parallel_config(n_jobs=n_jobs)
-    with settings:
-        default = -1 if n_jobs is None and not _in_joblib_context() else None
-        is_child = isinstance(get_active_backend()[0], LokyBackend)  # unlike a worker of Dask or Ray
-        workers = {"initializer": end_with, "initargs": (os.getpid(),)} if is_child else {}
-        outcomes = Parallel(n_jobs=default, return_as="generator_unordered", **workers)(jobs)
-        try:
-            yield outcomes
-        except TerminatedWorkerError as error:
-            raise StoreError(
-                "a worker process was killed, most likely for want of memory; give fewer processes, such as n_jobs=1, "
-                "and run the same command again: what was prepared so far is kept"
-            ) from error
-        finally:
-            with warnings.catch_warnings():  # joblib's: that what was not waited for is cancelled
-                warnings.filterwarnings("ignore", "[0-9]+ tasks which were still being processed")
-                outcomes.close()
-
-
-def _in_joblib_context() -> bool:
-    """Whether the caller chose a backend or a number of jobs through `joblib.parallel_config`."""
-    _, n_jobs = get_active_backend()
-    return n_jobs not in (None, 1)
 
 
 def _check_folder(store: Path) -> None:

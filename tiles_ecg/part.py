@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-MARK = b"ecgpart1"
+MARK = b"ecgpart2"
 """Last bytes of a whole part, with the version of its layout."""
 TAIL = struct.Struct("<Q8s")  # length of the footer, mark
 

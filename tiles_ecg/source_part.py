@@ -86,7 +86,7 @@ def _fill(part: Part, reader: Reader, preparation: Preparation, source: Source) 
     recordings: dict[str, dict[str, Any]] = {}
     dropped: Counter[str] = Counter()
     notes: list[str] = []
-    n_windows, n_leads = 0, None
+    n_windows, n_leads, read_s = 0, None, 0.0
     for recording in reader.read(source):
         n_leads = n_leads or recording.signal.shape[1]
         if recording.signal.shape[1] != n_leads:
@@ -114,6 +114,7 @@ def _fill(part: Part, reader: Reader, preparation: Preparation, source: Source) 
         dropped.update(prepared.dropped)
         notes += [note for note in recording.notes if note not in notes]
         n_windows += len(prepared.signal)
+        read_s += len(recording.signal) * recording.signal.shape[-1] / recording.sample_rate
     content = _content_digest(source)
     if stamp(source) != before:
         raise RecordingError(f"{source.key}: changed while it was read; run the same command again")
@@ -125,6 +126,7 @@ def _fill(part: Part, reader: Reader, preparation: Preparation, source: Source) 
         "dropped": dict(+dropped),
         "notes": notes,
         "n_windows": n_windows,
+        "read_s": read_s,
         "n_leads": n_leads or 0,
     }
 

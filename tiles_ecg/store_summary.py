@@ -1,7 +1,7 @@
 """Summary of a store: its numbers, what to beware of, and how both read on a screen."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,11 @@ MAX_NOTES = 20
 
 
 def notes_of(
-    inventory: Inventory, reported: Counter[str], digest: NDArray[np.uint64], recording: NDArray[np.int32]
+    inventory: Inventory,
+    reported: Counter[str],
+    digest: NDArray[np.uint64],
+    recording: NDArray[np.int32],
+    empty: Sequence[str] = (),
 ) -> list[str]:
     """What a user of the store must hear of: at most `MAX_NOTES` of the readers', after those found here.
 
@@ -24,8 +28,12 @@ def notes_of(
         reported: The readers' notes, and how many sources gave each.
         digest: (N,) equal for windows that hold the same values.
         recording: (N,) number of each window's recording.
+        empty: Keys of the sources that were read and have no window left.
     """
     notes: list[str] = []
+    if empty:
+        more = ", ..." if len(empty) > 3 else ""
+        notes.append(f"{count_of(len(empty), 'source')} left without a window ({', '.join(empty[:3])}{more})")
     unnamed = sum(not inventory.recordings[number]["is_named"] for number in np.unique(recording).tolist())
     if unnamed:
         notes.append(
@@ -50,13 +58,17 @@ def notes_of(
 
 def summary_of(
     columns: Mapping[str, Any],
-    inventory: Inventory,
+    read_s: float,
     window_s: float,
     dropped: Mapping[str, int],
     failed: Mapping[str, str],
     notes: list[str],
 ) -> dict[str, Any]:
-    """The numbers of a store that people ask for first, from its columns."""
+    """The numbers of a store that people ask for first, from its columns.
+
+    `hours_read` is what the readers handed over: less what was dropped, and what is left at the ends of recordings when
+    they are cut into windows, gives `hours`.
+    """
     quality = columns["window/quality"]
     n_beats = int(columns["beat/offset"][-1])
     return {
@@ -64,6 +76,7 @@ def summary_of(
         "recordings": len(set(columns["window/recording"].tolist())),
         "windows": len(quality),
         "hours": round(len(quality) * window_s / 3600, 3),
+        "hours_read": round(read_s / 3600, 3),
         "beats_per_minute": round(60 * n_beats / (len(quality) * window_s), 1),
         "quality_deciles": np.quantile(quality, np.linspace(0, 1, 11)).round(3).tolist(),
         "dropped": dict(dropped),
@@ -88,14 +101,20 @@ def describe(store: Path, summary: Mapping[str, Any], failed: Mapping[str, str])
     low, middle, high = (summary["quality_deciles"][i] for i in (1, 5, 9))
     lines = [
         f"{store}",
-        f"  {summary['windows']:,} windows ({summary['hours']:,.1f} h) of {summary['recordings']:,} recordings of "
-        f"{summary['subjects']:,} subjects; {summary['beats_per_minute']:.0f} beats/min",
+        f"  {count_of(summary['windows'], 'window')} ({summary['hours']:,.1f} h; read: {summary['hours_read']:,.1f} h) "
+        f"of {count_of(summary['recordings'], 'recording')} of {count_of(summary['subjects'], 'subject')}; "
+        f"{summary['beats_per_minute']:.0f} beats/min",
         f"  quality: median {middle:.2f}, 10 % below {low:.2f}, 10 % above {high:.2f}",
         f"  dropped: {dropped}",
     ]
     if failed:
-        lines.append(f"  {len(failed):,} sources could not be read:")
+        lines.append(f"  {count_of(len(failed), 'source')} could not be read:")
         lines += [f"    {problem}" for problem in list(failed.values())[:10]]
         lines += [f"    ... and {len(failed) - 10:,} more"] if len(failed) > 10 else []
     lines += [f"  note: {note}" for note in summary["notes"]]
     return "\n".join(lines)
+
+
+def count_of(n: int, what: str) -> str:
+    """`1 window`, `2,640 windows`."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"

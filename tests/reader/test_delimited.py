@@ -46,3 +46,19 @@ def test_a_bad_value_is_named_with_row_and_column(tmp_path: Path) -> None:
     file.write_text("x,y\n1,2\n3,four\n")
     with pytest.raises(RecordingError, match=r"a\.csv: row 3, column 'y': 'four' .*a number of cats"):
         list(read_blocks(file, read_header(file), [Column("y", pa.int32(), "a number of cats")]))
+
+
+def test_blanks_around_names_and_numbers_do_no_harm(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("time, ecg \n0.000, -0.125\n0.004, 0.5 \n")
+    (batch,) = read_blocks(file, read_header(file), [Column("ecg", pa.float32(), "a number")])
+    np.testing.assert_array_equal(to_numbers(batch.column("ecg"), np.float32), [-0.125, 0.5])
+
+
+def test_a_column_that_occurs_twice_is_refused_if_it_is_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("x,ecg,ecg\n1,2,3\n")
+    with pytest.raises(RecordingError, match=r"a\.csv: column ecg occurs more than once; give each its own name"):
+        list(read_blocks(file, read_header(file), [Column("ecg", pa.float32(), "a number")]))
+    (batch,) = read_blocks(file, read_header(file), [Column("x", pa.float32(), "a number")])
+    assert to_numbers(batch.column("x"), np.float32).tolist() == [1.0]

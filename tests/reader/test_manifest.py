@@ -1,5 +1,7 @@
 """The manifest: rows from text, and every mistake by its message."""
 
+import gzip
+import math
 from datetime import datetime
 from pathlib import Path
 
@@ -31,6 +33,24 @@ def test_quotes_blank_lines_and_a_byte_order_mark_do_no_harm(tmp_path: Path) -> 
 def test_edf_rows_need_no_rate_and_no_unit(tmp_path: Path) -> None:
     (row,) = rows_of(tmp_path, "file\na.EDF\n")
     assert (row.sample_rate, row.unit) == (None, None)
+
+
+def test_cells_that_say_missing_are_empty(tmp_path: Path) -> None:
+    text = "file,subject,sample_rate,unit,start,lead\na.npy,NA,250,mV,NaN,n/a\n"  # as R and pandas write them
+    (row,) = rows_of(tmp_path, text)
+    assert (row.subject, row.lead) == (None, ())
+    assert math.isnan(row.start)
+
+
+def test_a_manifest_that_is_not_utf8_or_cut_short_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "manifest.csv"
+    file.write_bytes("file,stress\na.npy,low\nb.npy,höher\n".encode("cp1252"))
+    with pytest.raises(RecordingError, match=r"manifest\.csv: row 3 is not UTF-8 text; save it again as CSV UTF-8"):
+        read_cells(file)
+    packed = gzip.compress(b"file,stress\n" + b"a.npy,low\n" * 9)
+    (tmp_path / "manifest.csv.gz").write_bytes(packed[:-4])
+    with pytest.raises(RecordingError, match=r"manifest\.csv\.gz: the gzip stream ends too early"):
+        read_cells(tmp_path / "manifest.csv.gz")
 
 
 def test_many_problems_are_counted_and_five_are_spelt_out(tmp_path: Path) -> None:

@@ -172,6 +172,20 @@ def test_keys_and_lengths_that_do_not_fit_are_named(tmp_path: Path) -> None:
             read_signal_file(tmp_path / name, split_names(signal))
 
 
+def test_edf_signals_that_share_a_label_are_told_apart(tmp_path: Path) -> None:
+    leads = [np.full(500, level) for level in (1.0, 2.0, 3.0)]
+    signals = [
+        edfio.EdfSignal(lead, 250, label=label, physical_dimension="mV", physical_range=(0, 4))
+        for lead, label in zip(leads, ("ECG", "ECG", "Resp"), strict=True)
+    ]
+    edfio.Edf(signals).write(tmp_path / "a.edf")
+    found = read_signal_file(tmp_path / "a.edf", ["ECG#2", "Resp"]).values
+    np.testing.assert_allclose(found.mean(axis=1), [2.0, 3.0], atol=1e-3)
+    for names in ((), ("ECG",)):
+        with pytest.raises(RecordingError, match=r"a\.edf: .* there are ECG#1, ECG#2, Resp"):
+            read_signal_file(tmp_path / "a.edf", names)
+
+
 def test_an_edf_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
     write_edf(tmp_path / "a.edf")
     whole = (tmp_path / "a.edf").read_bytes()

@@ -32,6 +32,14 @@ def test_a_coverage_that_is_no_number_is_an_error(tmp_path: Path) -> None:
         read_coverage(file)
 
 
+@pytest.mark.parametrize(("ratio", "shown"), [("95", "95"), ("-0.1", "-0.1"), ("inf", "inf")])
+def test_a_coverage_that_is_no_share_is_an_error(tmp_path: Path, ratio: str, shown: str) -> None:
+    file = tmp_path / "p.csv"
+    file.write_text(f"record_id,rrCoverageRatio\n0,1.004\n7,{ratio}\n")
+    with pytest.raises(RecordingError, match=rf"p\.csv: rrCoverageRatio = {shown} of record 7; .*divide .* by 100"):
+        read_coverage(file)
+
+
 @pytest.mark.parametrize("has_records", [True, False])
 def test_the_first_time_is_the_earliest_over_all_blocks(has_records: bool) -> None:
     rng = np.random.default_rng(0)

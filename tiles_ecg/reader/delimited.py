@@ -44,7 +44,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Header:
-    """First line of a file: its column names, and the delimiter that fits them best (comma, semicolon or tab)."""
+    """First line of a file: its column names, and the delimiter that fits them best (comma, semicolon or tab).
+
+    Blanks around a name are not part of it.
+    """
 
     names: tuple[str, ...]
     delimiter: str
@@ -60,7 +63,7 @@ def read_header(path: Path) -> Header:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             line = file.readline(HEADER_BYTES).decode("utf-8-sig", errors="replace").rstrip("\r\n")
     except (OSError, EOFError, zlib.error) as error:
-        raise RecordingError(f"{path}: {_explain_file_error(error)}") from None
+        raise RecordingError(f"{path}: {explain_file_error(error)}") from None
     if not line.strip():
         raise RecordingError(f"{path}: empty; it needs a header line with the column names, and rows below it")
     delimiter = max(DELIMITERS, key=line.count)  # the first of equals: a single column is read with a comma
@@ -74,15 +77,20 @@ def read_blocks(path: Path, header: Header, columns: Sequence[Column]) -> Iterat
     pyarrow tells row numbers only without them.
 
     Raises:
-        RecordingError: If a value cannot be parsed, a row has another length than the header, or the file is damaged.
+        RecordingError: If a column occurs twice, a value cannot be parsed, a row has another length than the header, or
+            the file is damaged.
     """
     names = [column.name for column in columns]
+    if repeated := [name for name in names if header.names.count(name) > 1]:
+        raise RecordingError(f"{path}: column {', '.join(repeated)} occurs more than once; give each its own name")
     try:
         with (
             pa.input_stream(str(path), compression="gzip" if path.suffix == ".gz" else None) as stream,
             pa_csv.open_csv(
                 stream,
-                read_options=pa_csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
+                read_options=pa_csv.ReadOptions(
+                    use_threads=False, block_size=BLOCK_BYTES, column_names=header.names, skip_rows=1
+                ),
                 parse_options=pa_csv.ParseOptions(delimiter=header.delimiter),
                 convert_options=pa_csv.ConvertOptions(
                     column_types={column.name: column.type for column in columns}, include_columns=names
@@ -127,10 +135,11 @@ def _explain(message: str, error: Exception, header: Header, columns: Sequence[C
         )
     if "Empty CSV" in message:
         return f"a header ({', '.join(header.names)}) but no rows"
-    return _explain_file_error(error)
+    return explain_file_error(error)
 
 
-def _explain_file_error(error: Exception) -> str:
+def explain_file_error(error: Exception) -> str:
+    """What is wrong with a file that cannot be opened or unpacked, in words."""
     message = str(error)
     if isinstance(error, FileNotFoundError):
         return "no such file"

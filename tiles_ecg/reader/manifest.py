@@ -2,8 +2,10 @@
 
 import csv
 import gzip
+import io
 import math
 import os
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +14,14 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from tiles_ecg.reader.delimited import read_header
+from tiles_ecg.reader.delimited import explain_file_error, read_header
 from tiles_ecg.reader.signal_file import is_edf
 from tiles_ecg.recording import RecordingError
 
 COLUMNS = ("file", "subject", "recording", "sample_rate", "signal", "unit", "lead", "start")
 """Columns with a meaning; every other column is a label."""
+MISSING = ("", "na", "n/a", "nan", "null")
+"""Text that means no value, in any case."""
 MAX_PROBLEMS = 5
 """Problems of a manifest that are spelt out."""
 MILLIVOLTS = {"nv": 1e-6, "uv": 1e-3, "\N{MICRO SIGN}v": 1e-3, "\N{GREEK SMALL LETTER MU}v": 1e-3, "mv": 1.0, "v": 1e3}
@@ -95,8 +99,8 @@ def read_cells(path: Path) -> Cells:
     """Read the text of a manifest; blank lines are passed over.
 
     Raises:
-        RecordingError: If the file is missing, damaged or empty, lacks the column `file`, repeats a column, or has a
-            row of another length than the header.
+        RecordingError: If the file is missing, damaged, empty or not UTF-8, lacks the column `file`, repeats a column,
+            or has a row of another length than the header.
     """
     header = read_header(path)
     if "file" not in header.names:
@@ -104,23 +108,34 @@ def read_cells(path: Path) -> Cells:
     if repeated := {name for name in header.names if header.names.count(name) > 1}:
         raise RecordingError(f"{path}: column {', '.join(sorted(repeated))} occurs more than once")
     lines, rows = [], []
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.reader(file, delimiter=header.delimiter)
-        next(reader)
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) != len(header.names):
-                raise RecordingError(
-                    f"{path}: row {reader.line_num} has {len(cells)} columns where the header has {len(header.names)}; "
-                    "quote cells that hold the delimiter"
-                )
-            lines.append(reader.line_num)
-            rows.append({name: cell.strip() for name, cell in zip(header.names, cells, strict=True)})
+    reader = csv.reader(io.StringIO(_read_text(path), newline=""), delimiter=header.delimiter)
+    next(reader)
+    for cells in reader:
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header.names):
+            raise RecordingError(
+                f"{path}: row {reader.line_num} has {len(cells)} columns where the header has {len(header.names)}; "
+                "quote cells that hold the delimiter"
+            )
+        lines.append(reader.line_num)
+        rows.append({name: cell.strip() for name, cell in zip(header.names, cells, strict=True)})
     if not rows:
         raise RecordingError(f"{path}: a header ({', '.join(header.names)}) but no rows: add one for each recording")
     return Cells(header.names, tuple(lines), tuple(rows))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read()
+    except (OSError, EOFError, zlib.error) as error:
+        raise RecordingError(f"{path}: {explain_file_error(error)}") from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = content.count(b"\n", 0, error.start) + 1
+        raise RecordingError(f"{path}: row {row} is not UTF-8 text; save it again as CSV UTF-8") from None
 
 
 def check_rows(path: Path, cells: Cells, defaults: Defaults) -> tuple[Row, ...]:
@@ -144,7 +159,8 @@ def check_rows(path: Path, cells: Cells, defaults: Defaults) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _check_row(cell: dict[str, str], defaults: Defaults, is_shared: bool) -> Row:
+def _check_row(text: dict[str, str], defaults: Defaults, is_shared: bool) -> Row:
+    cell = {name: "" if value.lower() in MISSING else value for name, value in text.items()}
     file = cell["file"]
     if not file:
         raise ValueError("column 'file' is empty")

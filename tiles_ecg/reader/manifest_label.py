@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from tiles_ecg.reader.manifest import COLUMNS, Cells, Row, split_names
+from tiles_ecg.reader.manifest import COLUMNS, MISSING, Cells, Row, split_names
 from tiles_ecg.recording import LabelKind, LabelLevel, LabelSpec, LabelValue, RecordingError
 
-MISSING = ("", "na", "n/a", "nan", "null")
-"""Text that means no value, in any case."""
 IGNORE = "ignore"
 KINDS: tuple[LabelKind, ...] = get_args(LabelKind)
 LEVELS: tuple[LabelLevel, ...] = ("recording", "subject")

@@ -25,6 +25,7 @@ EDF_SUFFIXES = (".edf", ".bdf")
 SUFFIXES = (*CSV_SUFFIXES, ".npy", ".npz", ".mat", *EDF_SUFFIXES)
 
 Item = TypeVar("Item")
+Signal = edfio.EdfSignal | edfio.BdfSignal
 Numbers = NDArray[np.floating | np.integer]
 
 
@@ -55,8 +56,9 @@ def read_signal_file(path: Path, names: Sequence[str]) -> SignalFile:
 
     Args:
         path: The file; its suffix tells the format.
-        names: Columns of a CSV file, keys of an .npz or .mat file, labels of an EDF file, numbers from 0 of the leads
-            in an .npy file. Empty if there is only one, or for all leads of an .npy file.
+        names: Columns of a CSV file, keys of an .npz or .mat file, labels of an EDF file (`ECG#1`, `ECG#2` where
+            several are called `ECG`), numbers from 0 of the leads in an .npy file. Empty if there is only one, or for
+            all leads of an .npy file.
 
     Raises:
         RecordingError: If the file is missing, damaged or of another format, a name is not in it, or what it names is
@@ -141,8 +143,7 @@ def _read_edf(path: Path, suffix: str, names: Sequence[str]) -> SignalFile:
         file = edfio.read_edf(path) if suffix == ".edf" else edfio.read_bdf(path)
         if not file.is_continuous:
             raise RecordingError(f"{path}: has gaps in time (discontinuous EDF+); split it into one file a stretch")
-        signals = {signal.label: signal for signal in file.signals}
-        chosen = _choose(path, "label", signals, names)
+        chosen = _choose(path, "label", _by_label(file.signals), names)
         values = [np.asarray(signal.data)[None] for signal in chosen]
         try:
             start = file.startdatetime
@@ -157,6 +158,15 @@ def _read_edf(path: Path, suffix: str, names: Sequence[str]) -> SignalFile:
             raise RecordingError(f"{path}: signals {', '.join(labels)} differ in their {what} ({', '.join(found)})")
     joined = _as_leads(path, f"signal {', '.join(labels)}", _stack(path, values, labels))
     return SignalFile(joined, float(chosen[0].sampling_frequency), chosen[0].physical_dimension.strip(), start)
+
+
+def _by_label(signals: Sequence[Signal]) -> dict[str, Signal]:
+    """Signals by label; those that share one are `LABEL#1`, `LABEL#2`, ..., so that none hides another."""
+    labels = [signal.label for signal in signals]
+    return {
+        label if labels.count(label) == 1 else f"{label}#{labels[: n + 1].count(label)}": signal
+        for n, (label, signal) in enumerate(zip(labels, signals, strict=True))
+    }
 
 
 def _choose(path: Path, kind: str, available: Mapping[str, Item], names: Sequence[str]) -> list[Item]:

@@ -32,8 +32,8 @@ class TableReader:
     - `subject`: id of the person; empty: the recording is its own subject.
     - `recording`: id of the recording; empty: the file, and the signal if several rows share the file.
     - `sample_rate`: Hz. EDF tells its own, and one that differs is an error.
-    - `signal`: column, key, variable or label that holds the ECG (of .npy: number of the lead, from 0); several leads
-      are separated by `;`. Empty: the only one there is.
+    - `signal`: column, key, variable or label that holds the ECG (of .npy: number of the lead, from 0; of EDF with
+      equal labels: `ECG#1`, `ECG#2`); several leads are separated by `;`. Empty: the only one there is.
     - `unit`: mV, uV, V (converted to mV) or a.u. EDF tells its own, and one that differs is an error.
     - `lead`: names of the leads, separated by `;`; empty: `ECG`, or the names of the signals if there are several.
     - `start`: ISO wall time of the first time point.

@@ -12,6 +12,8 @@ from tiles_ecg.reader.delimited import Column, Header, null_mask, read_blocks, r
 from tiles_ecg.recording import RecordingError
 
 DAY_US = 86_400_000_000
+LARGEST_SHARE = 1.5
+"""Above it a coverage is no share but, most likely, in percent; a sum of RR intervals may come out a little above 1."""
 SUFFIXES = (".csv.gz", ".csv")
 TIME_MEANING = "a wall time without offset, such as 2018-03-12T09:00:00.004 (YYYY-MM-DDTHH:MM:SS.mmm)"
 RECORD_MEANING = "a whole number, the recording that the row belongs to"
@@ -55,7 +57,7 @@ def read_coverage(file: Path) -> dict[int, float]:
     """`rrCoverageRatio` (0 to 1, NaN where empty) by `record_id`; of repeated records the lowest, NaN below all.
 
     Raises:
-        RecordingError: If a column is missing, a value is not a number, or the file is damaged.
+        RecordingError: If a column is missing, a value is not a share, or the file is damaged.
     """
     header = read_header(file)
     columns = [
@@ -74,6 +76,11 @@ def read_coverage(file: Path) -> dict[int, float]:
         n_before += batch.num_rows
         records, ratios = to_numbers(batch.column(0), np.int32), to_numbers(batch.column(1), np.float64)
         for record, ratio in zip(records.tolist(), ratios.tolist(), strict=True):
+            if ratio < 0 or ratio > LARGEST_SHARE:
+                raise RecordingError(
+                    f"{file}: rrCoverageRatio = {ratio:g} of record {record}; it has to be a share of 0 to 1, so "
+                    "divide the column by 100 if it is in percent"
+                )
             coverage[record] = float(np.minimum(coverage.get(record, math.inf), ratio))  # NaN wins
     return coverage
 
