@@ -148,7 +148,8 @@ def test_workers_end_soon_after_a_killed_command(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_ends_with_status_130_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    process = start(tmp_path, *COHORT)
+    cohort = [*COHORT, "reader.n_subjects=80"]  # seconds of work, so that the signal finds it at work
+    process = start(tmp_path, *cohort)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("s.h5.parts/*.part")) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -158,7 +159,7 @@ def test_ctrl_c_ends_with_status_130_and_the_same_command_goes_on(tmp_path: Path
     assert "interrupted" in shown.splitlines()[-1]
     assert "Traceback" not in shown
     assert "Warning" not in shown
-    status, shown = run(tmp_path, *COHORT)
+    status, shown = run(tmp_path, *cohort)
     assert status == 0
     assert "going on:" in shown
     assert_clean(tmp_path, "s.h5")
