@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, List, Literal, Optional, Union
 from pydantic import Field, PositiveInt
-from tiles_ecg.config_types import Probability
+from tiles_ecg.config_types import Limits, Probability
 import typing as t
 
 Normalise = Literal["subject", "window"]
@@ -30,7 +30,7 @@ def function(
     i: list[int], j: Sequence[PositiveInt], k: tuple[float, float], l: tuple[int, ...],
     m: dict[str, int], n: Mapping[str, float], o: Literal["x", 2],
     p: Normalise, q: Probability, r: Ratio, s: Path, t: "int | None",
-    u: Thing, v: float | Thing, w: Any, x: unknown, y: Endless, z: List[Normalise],
+    u: Thing, v: float | Thing, w: Any, x: unknown, y: Endless, z: List[Normalise], limits: Limits[Probability],
 ): ...
 """
 
@@ -70,6 +70,7 @@ def test_sequences_and_mappings_are_the_lists_and_mappings_of_yaml(types: dict[s
         ("s", "text"),
         ("t", "a whole number or null"),
         ("v", "a number"),
+        ("limits", "a list of 2, each a number from 0 to 1, the lowest first"),
     ],
 )
 def test_ranges_paths_and_aliases_are_told_in_words(types: dict[str, Any], name: str, words: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import PositiveFloat, PositiveInt, Strict
 
 from tiles_ecg.config_fit import misfit
-from tiles_ecg.config_types import Probability
+from tiles_ecg.config_types import Limits, Probability
 
 PAIR = Annotated[tuple[float, float], Strict(False)]
 
@@ -23,6 +23,8 @@ PAIR = Annotated[tuple[float, float], Strict(False)]
         ("auto", int | Literal["auto"]),
         ([1, 2.5], list[float]),
         ([0.9, 0.999], PAIR),
+        ([0.5, 2], Limits[PositiveFloat]),
+        ([10, 10], Limits[PositiveInt]),
         ({"a": 1}, dict[str, int]),
         (True, bool),
         (object(), Any),
@@ -47,7 +49,11 @@ def test_values_that_fit(value: Any, expected: Any) -> None:
         (None, int, "null", "a whole number"),
         (0, PositiveInt, "out of range", "a whole number > 0"),
         (1.01, Probability, "out of range", "a number from 0 to 1"),
-        (float("nan"), PositiveFloat, "out of range", "a number > 0"),
+        (float("nan"), PositiveFloat, "not finite", "a number > 0"),
+        (float("inf"), PositiveFloat, "not finite", "a number > 0"),
+        ([0.0, float("inf")], list[float], "does not fit", "a list, each a number"),
+        ([2.0, 0.5], Limits[float], "does not fit", "a list of 2, each a number, the lowest first"),
+        ([0, 2], Limits[PositiveInt], "does not fit", "a list of 2, each a whole number > 0, the lowest first"),
         ("subjct", Literal["subject", "window"], "not a choice", "one of subject, window (did you mean subject?)"),
         (7, Literal["a", "b"], "not a choice", "one of a, b"),
         (-1, PositiveInt | None, "out of range", "a whole number > 0 or null"),

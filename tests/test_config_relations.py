@@ -64,6 +64,23 @@ def test_every_missing_store_of_several_is_told(tmp_path: Path) -> None:
     assert f"{tmp_path}: a folder; name the file, such as {tmp_path}/a.h5" in found[1]
 
 
+def test_a_store_given_twice_is_told_however_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "a.h5").touch()
+    (tmp_path / "b.h5").touch()
+    again = f"{tmp_path}/../{tmp_path.name}/a.h5"
+    assert lines({"dataset.store": [f"{tmp_path}/a.h5", f"{tmp_path}/b.h5", again]}) == [
+        f"dataset.store = {again}: given twice; its windows would be negatives of themselves; give it once"
+    ]
+
+
+def test_blocks_need_a_width_and_a_stride_each() -> None:
+    values = {"encoder.widths": [8, 16], "encoder.strides": [1]}
+    assert lines(values) == [
+        "encoder.widths = [8, 16]: 2 blocks, but encoder.strides = [1] has 1; give one of each for every block"
+    ]
+    assert lines({**values, "encoder.strides": [1, 2]}) == []
+
+
 def test_a_tilde_that_the_shell_left_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "a.h5").touch()

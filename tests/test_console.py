@@ -137,6 +137,30 @@ def test_what_a_component_says_of_its_own_arguments_is_a_mistake_with_its_key(in
     assert done.err.startswith("app.py: encoder: 2 widths but 1 strides")
 
 
+@pytest.mark.parametrize(
+    ("target", "arguments", "message"),
+    [
+        ("augmentation.amplitude.Scaling", {"factor": [2.0, 0.5], "p": 1.0}, "lowest value above its highest"),
+        (
+            "augmentation.recorded_noise.RecordedNoise",
+            {"root": "nowhere", "records": ["bw"], "snr_db": [0.0, 1.0], "sample_rate": 100.0, "p": 1.0},
+            "root = nowhere is no folder",
+        ),
+    ],
+)
+def test_what_a_component_finds_by_functions_of_ours_is_a_mistake_too(
+    inside: Shell, target: str, arguments: dict[str, Any], message: str
+) -> None:
+    def build(cfg: DictConfig) -> None:
+        instantiate({"step": {"_target_": f"tiles_ecg.{target}", **arguments}})
+
+    done = inside("store=a.h5", task=build)
+    assert done.status == 2
+    assert done.err.startswith("app.py: step: ")
+    assert message in done.err
+    assert "Traceback" not in done.err
+
+
 def test_an_error_from_deeper_within_a_component_keeps_its_traceback(inside: Shell) -> None:
     def build(cfg: DictConfig) -> None:
         instantiate({"_target_": "builtins.int", "_args_": ["x"]})

@@ -56,8 +56,16 @@ def test_mistyped_overrides_are_explained_together_without_the_advice_to_append(
         ("a=[1", "a=[1: cannot be read; a value with any of , = [ ] { } ( ) : or quotes is quoted twice: \"a='[1'\""),
         (
             "encoder=resnet8,resnet10",
-            "encoder = resnet8,resnet10: several values; put -m first to run each of them, "
-            "or write encoder=[resnet8,resnet10] for a list",
+            "encoder = resnet8,resnet10: several values; put -m first to run each of them",
+        ),
+        (
+            "encoder.widths=8,16",
+            "encoder.widths = 8,16: several values; put -m first to run each of them, "
+            "or write encoder.widths=[8,16] for a list",
+        ),
+        (
+            "encoder=[resnet8,resnet10]",  # Hydra itself fails on it when the job starts
+            f"encoder = [resnet8,resnet10]: a run has one of each part; {ENCODERS}",
         ),
         ("hydra.run.dr=x", "Could not override 'hydra.run.dr': Key 'dr' not in 'RunDir'"),
     ],
@@ -82,6 +90,27 @@ def test_an_override_that_cannot_be_meant_is_explained(override: str, line: str)
 )
 def test_what_hydra_allows_and_something_reads_is_allowed(overrides: list[str]) -> None:
     check_command("train", overrides, is_multirun=False)
+
+
+def test_what_cannot_work_together_is_told_at_once_before_anything_is_built() -> None:
+    found = told(
+        "dataset.val_share=1",
+        "augmentation.steps.permute.n_segments=[10,2]",
+        "encoder.strides=[1,2]",
+        "optimizer.lr=inf",
+        "scheduler.warmup_share=1.0",
+        "trainer.precision=64-true",
+    )
+    starts = (
+        "dataset.val_share = 1: out of range; EcgDataModule takes a number >= 0 and < 1",
+        "augmentation.steps.permute.n_segments = [10, 2]: does not fit; Permutation takes a list of 2",
+        "encoder.widths = [16, 16, 32, 32, 64, 64, 128, 128]: 8 blocks, but encoder.strides = [1, 2] has 2",
+        "optimizer.lr = inf: not finite; choose a number > 0",
+        "scheduler.warmup_share = 1.0: out of range; WarmupCosine takes a number >= 0 and < 1",
+        "trainer.precision = 64-true: not a choice; choose one of 32-true, bf16-mixed, 16-mixed",
+    )
+    for line, start in zip(found, starts, strict=True):
+        assert line.startswith(start)
 
 
 def test_an_added_argument_is_checked_by_the_signature_of_its_component() -> None:

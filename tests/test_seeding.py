@@ -1,7 +1,9 @@
 """Seeds from where a run stands."""
 
 import hashlib
+import traceback
 
+import pytest
 import torch
 
 from tiles_ecg.seeding import derive_seed, seed_draws
@@ -28,3 +30,22 @@ def test_draws_depend_on_the_parts_and_on_nothing_before() -> None:
     assert torch.equal(torch.rand(5), first)
     seed_draws(3, "views", 8)
     assert not torch.equal(torch.rand(5), first)
+
+
+def test_draws_are_those_of_manual_seed_without_its_notes_on_absent_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(derive_seed(3, "views", 7))
+    expected = torch.rand(5)
+    monkeypatch.delattr(traceback, "format_stack")
+    seed_draws(3, "views", 7)
+    assert torch.equal(torch.rand(5), expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_draws_on_the_device_depend_on_the_parts_alone() -> None:
+    torch.rand(1, device="cuda")
+    seed_draws(3, "views", 7)
+    first = torch.rand(5, device="cuda")
+    torch.rand(17, device="cuda")
+    seed_draws(3, "views", 7)
+    assert torch.equal(torch.rand(5, device="cuda"), first)

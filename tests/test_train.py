@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tiles_ecg.callback.finite_loss import NonFiniteLossError
 from tiles_ecg.objective.simclr import SimCLR
@@ -234,9 +234,12 @@ def test_a_loss_that_is_no_number_ends_the_run_at_that_step_with_the_checkpoint_
         ("dataset.batch_size=512", "only 96 training windows are left of 144"),
         ("dataset.val_share=0.99", "cannot be split into training and validation"),
         ("callback.online_probe.labels=[rythm]", "no store has this label; there are activity, age, beat_type"),
+        ("callback.checkpoint.monitor=val/los", "callback.checkpoint.monitor = val/los: no validation logs it"),
+        ("augmentation.steps.crop.crop_s=0.05", "n_segments = [10, 10] is more than the window's 5 points"),
+        ("trainer.strategy=dpp", "trainer: You selected an invalid strategy name"),
     ],
 )
-def test_a_mistake_about_the_stores_ends_with_one_message_and_no_folder(
+def test_a_mistake_that_the_parts_find_ends_with_one_message_and_no_folder(
     tiles_train: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path, override: str, message: str
 ) -> None:
     with pytest.raises(SystemExit) as end:
@@ -246,6 +249,23 @@ def test_a_mistake_about_the_stores_ends_with_one_message_and_no_folder(
     assert message in told
     assert "Traceback" not in told
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_parts_are_built_before_a_store_is_opened(
+    tiles_train: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "none.h5"
+    store.write_text("no store")
+    with pytest.raises(SystemExit):
+        tiles_train("run", f"dataset.store={store}", "encoder.kernel_size=4")
+    assert "kernel_size = 4: choose an odd length" in capsys.readouterr().err
+
+
+def test_a_part_that_is_null_is_left_out(tiles_train: Run) -> None:
+    off = ("logger.wandb=null", "logger.tensorboard=null", "callback.online_probe=null", "trainer.max_steps=2")
+    folder = tiles_train("run", "logger=default", *off)
+    assert not (folder / "wandb").exists()
+    assert "probe" not in (folder / "metrics.csv").read_text()
 
 
 def test_a_machine_without_what_is_asked_for_is_a_mistake_without_traceback(
@@ -327,14 +347,30 @@ def test_the_command_killed_and_resumed_ends_like_an_uninterrupted_run_and_is_qu
 
 
 @pytest.mark.slow
+def test_a_compiled_run_equals_an_uncompiled_one(tiles_train: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compile_eagerly(self: nn.Module, **given: Any) -> None:
+        self._compiled_call_impl = torch.compile(self._call_impl, backend="eager", fullgraph=True, **given)
+
+    monkeypatch.setattr(nn.Module, "compile", compile_eagerly)  # the graphs, without the code that is made of them
+    torch.compiler.reset()
+    whole = tiles_train("whole")
+    assert_same_run(tiles_train("compiled", "objective.compile=true"), whole)
+
+
+@pytest.mark.slow
 def test_two_processes_train_through_the_command_and_leave_one_run_folder(
-    tiles_train: Run, small_store: Path, tmp_path: Path
+    tiles_train: Run, small_store: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     command = [str(Path(sys.executable).with_name("tiles-train")), *TINY, f"dataset.store={small_store}"]
     command += [f"hydra.run.dir={tmp_path / 'two'}", "trainer=ddp", "trainer.max_steps=4", "logger=default"]
-    ended = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    home = tmp_path_factory.mktemp("home")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HOME": str(home)}
+    for name in ("XDG_CACHE_HOME", "WANDB_CACHE_DIR"):
+        environment.pop(name, None)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["two"]
+    assert list(home.glob("**/*wandb*")) == []
     assert len(list(tmp_path.glob("two/wandb/offline-*/*.wandb"))) == 1
     assert checkpoint(tmp_path / "two")["global_step"] == 4
     assert list(losses(tmp_path / "two")) == [0, 1, 2, 3]

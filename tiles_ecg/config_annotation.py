@@ -8,6 +8,7 @@ from pydantic import Field, Strict
 from pydantic.fields import FieldInfo
 
 from tiles_ecg.config_source import Definition, Module, last_name, resolve
+from tiles_ecg.config_types import Limits
 
 _PLAIN: dict[str, Any] = {
     **{kind.__name__: kind for kind in (int, float, bool, str)},
@@ -109,6 +110,8 @@ def _generic(name: str, inner: ast.expr, module: Module, depth: int) -> Any:
             return _union(members)
         case "Final":
             return members[0]
+        case "Limits":
+            return Limits[items[0]]  # type: ignore[misc, valid-type]
         case "tuple" | "Tuple":
             kept = (*items, ...) if _is_ellipsis(arguments[-1]) else tuple(items)
             return Annotated[tuple[kept], Strict(False)]  # type: ignore[valid-type]  # YAML has lists only

@@ -1,5 +1,6 @@
 """Whether a config value fits a type, and the words to say so."""
 
+import math
 import types
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
@@ -7,13 +8,16 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
+from tiles_ecg.config_types import ASCENDING
+
 _LIMITS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 
 
 def misfit(value: Any, expected: Any) -> tuple[str, str] | None:
     """What is wrong with a value, and what would be right; None where it fits.
 
-    Strict: 1 is a number and a whole number, but 1.5 is not whole, `"1"` is a text, and true is neither.
+    Strict: 1 is a number and a whole number, but 1.5 is not whole, `"1"` is a text, and true is neither; nor are
+    infinity and NaN.
 
     Args:
         value: Plain Python data as YAML holds it.
@@ -25,6 +29,8 @@ def misfit(value: Any, expected: Any) -> tuple[str, str] | None:
     choices = list(_choices(expected))
     if errors == {"literal_error"} or (isinstance(value, str) and choices):
         wrong = "not a choice"
+    elif isinstance(value, float) and not math.isfinite(value):
+        wrong = "not finite"
     else:
         wrong = "out of range" if errors & _LIMITS and not isinstance(value, list | dict) else _kind(value)
     return wrong, describe(expected) + _meant(value, expected, choices)
@@ -33,7 +39,7 @@ def misfit(value: Any, expected: Any) -> tuple[str, str] | None:
 def _errors(value: Any, expected: Any) -> set[str]:
     """Kinds of pydantic's errors; none where the value fits, or where pydantic has no schema for the type."""
     try:
-        TypeAdapter(expected, config=ConfigDict(strict=True)).validate_python(value)
+        TypeAdapter(expected, config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:
         return {
             detail["type"] for detail in error.errors(include_url=False, include_context=False, include_input=False)
@@ -89,7 +95,8 @@ def describe(expected: Any) -> str:
     """What a type asks for, in words: `a whole number > 0`, `one of a, b or null`."""
     origin, arguments = get_origin(expected), get_args(expected)
     if origin is Annotated:
-        return describe(arguments[0]) + _limits(arguments[1:])
+        order = ", the lowest first" if ASCENDING in arguments[1:] else ""
+        return describe(arguments[0]) + _limits(arguments[1:]) + order
     if origin is Literal:
         return _one_of(arguments)
     if origin in (Union, types.UnionType):

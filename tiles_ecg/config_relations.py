@@ -25,6 +25,7 @@ _RANGES: dict[str, Any] = {  # keys of the root, and ends of the keys of torch a
     "trainer.devices": PositiveInt | list[NonNegativeInt] | Literal["auto", -1],
     "trainer.num_nodes": PositiveInt,
     "trainer.max_steps": PositiveInt,
+    "trainer.precision": Literal["32-true", "bf16-mixed", "16-mixed"],  # the signals are float32
     "trainer.max_epochs": PositiveInt | Literal[-1] | None,
     "trainer.val_check_interval": PositiveInt | PositiveShare | None,
     "trainer.log_every_n_steps": PositiveInt,
@@ -50,6 +51,7 @@ def expected_at(key: str) -> Any:
 def relations(values: Values) -> Iterator[tuple[str, str]]:
     """Every relation that does not hold, as its key and the line to print."""
     yield from _crops(values)
+    yield from _blocks(values)
     yield from _batch(values)
     yield from _stores(values)
     yield from _preparation(values)
@@ -72,6 +74,15 @@ def _crops(values: Values) -> Iterator[tuple[str, str]]:
                 yield key, line
 
 
+def _blocks(values: Values) -> Iterator[tuple[str, str]]:
+    for key, widths in values.items():
+        owner, _, name = key.rpartition(".")
+        strides = values.get(f"{owner}.strides")
+        if name == "widths" and isinstance(widths, list) and isinstance(strides, list) and len(widths) != len(strides):
+            there = f"{len(widths)} blocks, but {owner}.strides = {strides} has {len(strides)}"
+            yield key, f"{key} = {widths}: {there}; give one of each for every block"
+
+
 def _batch(values: Values) -> Iterator[tuple[str, str]]:
     key = "dataset.batch_size"
     size = _number(values, key)
@@ -91,9 +102,15 @@ def _batch(values: Values) -> Iterator[tuple[str, str]]:
 def _stores(values: Values) -> Iterator[tuple[str, str]]:
     key = "dataset.store"
     stores = values.get(key)
+    given: set[str] = set()
     for store in stores if isinstance(stores, list) else [stores]:
-        if isinstance(store, str) and not os.path.isfile(store):
+        if not isinstance(store, str):
+            continue
+        if not os.path.isfile(store):
             yield key, f"{key} = {store}: {_absence(store)}"
+        elif os.path.realpath(store) in given:
+            yield key, f"{key} = {store}: given twice; its windows would be negatives of themselves; give it once"
+        given.add(os.path.realpath(store))
 
 
 def _absence(store: str) -> str:

@@ -176,10 +176,12 @@ def _is_mistake(error: BaseException) -> bool:
 
 
 def _is_argument_check(error: BaseException) -> bool:
-    """Whether a ValueError was raised in the body of a component's own `__init__`."""
+    """Whether a component's own `__init__`, or what that calls of ours, refused a value or a file that it names."""
     frames = traceback.extract_tb(error.__traceback__)
-    is_own = bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parent)
-    return isinstance(error, ValueError) and is_own and frames[-1].name in {"__init__", "__post_init__"}
+    started = [number for number, frame in enumerate(frames) if frame.name in {"__init__", "__post_init__"}]
+    ours = Path(__file__).parent
+    is_own = bool(started) and all(Path(frame.filename).is_relative_to(ours) for frame in frames[started[0] :])
+    return isinstance(error, ValueError | FileNotFoundError) and is_own
 
 
 def _message(error: BaseException) -> str:

@@ -44,6 +44,12 @@ class Mistakes:
         marks = ", = [ ] { } ( ) : or quotes"
         return f"{text}: cannot be read; a value with any of {marks} is quoted twice: \"{key}='{quoted}'\""
 
+    def ambiguous(self, override: Override) -> str:
+        """What to do about several values in a command that is no sweep."""
+        key, value = override.get_key_element(), override.get_value_string()
+        as_list = "" if override.key_or_group in self.groups() else f", or write {key}=[{value}] for a list"
+        return f"{key} = {value}: several values; put -m first to run each of them{as_list}"
+
     def explain(self, parsed: Sequence[Override], context: Sequence[Override] = ()) -> list[str]:
         """A line for every override that names what does not exist.
 
@@ -74,11 +80,12 @@ class Mistakes:
             return ""
         if value is None:
             return f"{group} = null: every run needs this part; {listed}"
-        for option in value if isinstance(value, list) else [value]:
-            if option not in options:
-                near = get_close_matches(str(option), options, n=1)
-                return f"{group} = {option}: no such option; {listed}{f' (did you mean {near[0]}?)' if near else ''}"
-        return ""
+        if isinstance(value, list):
+            return f"{group} = [{','.join(map(str, value))}]: a run has one of each part; {listed}"
+        if value in options:
+            return ""
+        near = get_close_matches(str(value), options, n=1)
+        return f"{group} = {value}: no such option; {listed}{f' (did you mean {near[0]}?)' if near else ''}"
 
     def _part_problem(self, override: Override, parts: Sequence[str]) -> str:
         """What is wrong with naming that group here; empty if nothing, or if a place is given with `@`."""

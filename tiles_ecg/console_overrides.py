@@ -99,7 +99,7 @@ class _Command:
                 params = OmegaConf.select(hydra, "sweeper.params") or {}
                 sweeps += self.parse([f"{key}={value}" for key, value in params.items() if key not in own])
         if not is_multirun:
-            problems = [_ambiguous(override) for override in sweeps]
+            problems = [self.mistakes.ambiguous(override) for override in sweeps]
             if problems:
                 raise ConfigError(problems)
             return [fixed]
@@ -119,7 +119,8 @@ class _Command:
             cfg = self.compose(overrides)
         except COMPOSITION_ERRORS as error:
             return self.mistakes.explain(parsed) or [first_line(error)]
-        doubtful = [o for o in parsed if o.is_add() or o.is_force_add() or o.is_delete()]  # Hydra takes any of these
+        is_doubtful = (Override.is_add, Override.is_force_add, Override.is_delete, _is_list)  # Hydra takes any of these
+        doubtful = [override for override in parsed if any(ask(override) for ask in is_doubtful)]
         if doubtful and (problems := self.mistakes.explain(doubtful, context=parsed)):
             return problems
         if is_run:
@@ -130,6 +131,10 @@ class _Command:
         return []
 
 
+def _is_list(override: Override) -> bool:
+    return isinstance(override.value(), list)
+
+
 def _values(override: Override) -> list[str]:
     """The values of a sweep; of an interval its ends."""
     if override.is_discrete_sweep():
@@ -137,8 +142,3 @@ def _values(override: Override) -> list[str]:
     interval = override.value()
     assert isinstance(interval, IntervalSweep)
     return [str(interval.start), str(interval.end)]
-
-
-def _ambiguous(override: Override) -> str:
-    key, value = override.get_key_element(), override.get_value_string()
-    return f"{key} = {value}: several values; put -m first to run each of them, or write {key}=[{value}] for a list"

@@ -4,7 +4,6 @@ import contextlib
 import json
 import logging
 import os
-import pickle
 import signal
 import sys
 from pathlib import Path
@@ -16,14 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from tiles_ecg import console
 from tiles_ecg.allocator import keep_freed_memory
 from tiles_ecg.config import ConfigError
+from tiles_ecg.console_resume import CHECKPOINT, COMMAND_FILE, CONFIG_FILE
 from tiles_ecg.quiet import silence
+from tiles_ecg.resumption import step_to_go_on_from
 
 log = logging.getLogger(__name__)
 
 DEFAULT_STORE = Path("outputs/store/synthetic.h5")
-CHECKPOINT = Path("checkpoints/last.ckpt")
-KEPT_ON_RESUME = ("encoder", "projector", "objective._target_", "optimizer._target_", "scheduler._target_")
-"""What a checkpoint holds the state of."""
 
 
 def main() -> None:
@@ -51,7 +49,7 @@ def train(cfg: DictConfig) -> None:
     run_dir = Path(cfg.run_dir)
     config: dict[str, Any] = json.loads(json.dumps(OmegaConf.to_container(cfg, resolve=True)))
     try:
-        step = _step_to_go_on_from(run_dir, cfg.resume, config)
+        step = step_to_go_on_from(run_dir, cfg.resume, config)
         trainer, objective, datamodule = _build(cfg)
     except BaseException:
         _remove_empty(run_dir)  # Hydra makes it before it calls us
@@ -64,20 +62,26 @@ def train(cfg: DictConfig) -> None:
 
 
 def _build(cfg: DictConfig) -> tuple[Any, Any, Any]:
-    """Trainer, objective and data module, with every check that needs the stores or the machine."""
+    """Trainer, objective and data module, with every check that needs them; the stores are opened last."""
     from hydra.utils import instantiate
     from lightning import seed_everything
 
-    stores = cfg.dataset.store if cfg.dataset.store is not None else str(default_store())
-    datamodule = instantiate(cfg.dataset, store=stores, _convert_="all")
-    datamodule.windows  # noqa: B018  opens the stores: a mistake in them shows before anything is built
     seed_everything(cfg.seed, verbose=False)  # next to the weights that it decides
     objective = instantiate(cfg.objective, _convert_="all")
+    if hasattr(objective, "check"):
+        try:
+            objective.check(cfg.dataset.n_leads, round(cfg.dataset.window_s * cfg.dataset.sample_rate))
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
     callbacks = _listed(instantiate(cfg.callback, _convert_="all"))
+    trainer = _trainer(cfg, callbacks)
+    stores = cfg.dataset.store if cfg.dataset.store is not None else str(default_store())
+    datamodule = instantiate(cfg.dataset, store=stores, _convert_="all")
+    datamodule.windows  # noqa: B018  opens the stores: a mistake in them shows before the run begins
     for callback in callbacks:
         if hasattr(callback, "check"):
-            callback.check(datamodule)
-    return _trainer(cfg, callbacks), objective, datamodule
+            callback.check(datamodule, objective)
+    return trainer, objective, datamodule
 
 
 def default_store() -> Path:
@@ -100,43 +104,6 @@ def default_store() -> Path:
     )
 
 
-def _step_to_go_on_from(run_dir: Path, resume: bool | str, config: dict[str, Any]) -> int | None:
-    """The step of the folder's checkpoint if the run is to go on from it; None for a new run.
-
-    Raises:
-        ConfigError: If a new run would overwrite another, the checkpoint is damaged, or it is of another network.
-    """
-    import torch
-
-    path = run_dir / CHECKPOINT
-    if not path.exists():
-        return None
-    if not resume:
-        if int(os.environ.get("LOCAL_RANK", "0")):
-            return None
-        raise ConfigError(
-            f"hydra.run.dir = {run_dir}: holds a run already ({CHECKPOINT}); "
-            "give resume=true to go on with it, or another folder"
-        )
-    before = yaml.safe_load((run_dir / "config.yaml").read_text()) if (run_dir / "config.yaml").exists() else config
-    changed = [key for key in KEPT_ON_RESUME if _at(before, key) != _at(config, key)]
-    if changed:
-        named = ", ".join(f"{key} was {_at(before, key)}, is {_at(config, key)}" for key in changed)
-        raise ConfigError(f"resume = {run_dir}: its checkpoint is of something else ({named}); leave that as it was")
-    try:
-        return int(torch.load(path, weights_only=True, mmap=True, map_location="cpu")["global_step"])
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, OSError, ValueError) as error:
-        raise ConfigError(
-            f"resume = {run_dir}: {CHECKPOINT} is damaged ({type(error).__name__}); remove it to begin anew"
-        ) from error
-
-
-def _at(config: Any, key: str) -> Any:
-    for name in key.split("."):
-        config = config.get(name) if isinstance(config, dict) else None
-    return config
-
-
 def _trainer(cfg: DictConfig, callbacks: list[Any]) -> Any:
     """The trainer, without loggers: they begin when nothing can be wrong any more.
 
@@ -153,7 +120,7 @@ def _trainer(cfg: DictConfig, callbacks: list[Any]) -> Any:
     try:
         trainer = instantiate(cfg.trainer, logger=False, callbacks=callbacks, _convert_="all")
     except InstantiationException as error:
-        if isinstance(error.__cause__, MisconfigurationException):
+        if isinstance(error.__cause__, MisconfigurationException | ValueError):
             raise ConfigError(f"trainer: {' '.join(str(error.__cause__).split())}") from error
         raise
     in_sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
@@ -209,15 +176,15 @@ def _keep_config(run_dir: Path, config: dict[str, Any]) -> None:
     """Write the resolved config and the overrides that led to it."""
     run_dir.mkdir(parents=True, exist_ok=True)
     resolved = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    for name, text in {"config.yaml": resolved, "command.json": json.dumps(console.overrides(), indent=1)}.items():
+    for name, text in {CONFIG_FILE: resolved, COMMAND_FILE: json.dumps(console.overrides(), indent=1)}.items():
         scratch = run_dir / f"{name}.tmp"
         scratch.write_text(text)
         os.replace(scratch, run_dir / name)
 
 
 def _listed(built: Any) -> list[Any]:
-    """One component or a dict of them, as config groups give it -> a list."""
-    return list(built.values()) if isinstance(built, dict) else [built]
+    """One component or a dict of them, as config groups give it -> a list; what is null is left out."""
+    return [part for part in (built.values() if isinstance(built, dict) else [built]) if part is not None]
 
 
 def _announce(run_dir: Path, datamodule: Any, objective: Any, resumed: Path | None, step: int) -> None:

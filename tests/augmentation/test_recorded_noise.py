@@ -59,6 +59,14 @@ def test_a_missing_folder_or_record_is_named(tmp_path: Path, noise_root: Path) -
         RecordedNoise(str(noise_root), [], (0.0, 24.0), 100.0, 0.5)
 
 
+def test_a_record_cut_short_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "bw", 100, np.random.default_rng(0).standard_normal((3000, 2)))
+    whole = (tmp_path / "bw.dat").read_bytes()
+    (tmp_path / "bw.dat").write_bytes(whole[: len(whole) // 2 - 1])
+    with pytest.raises(ValueError, match=r"bw cannot be read .*is it cut short\?"):
+        read_noise(tmp_path, ["bw"], 100.0)
+
+
 def test_records_shorter_than_the_window_are_refused(noise_root: Path) -> None:
     step = RecordedNoise(str(noise_root), ["bw"], (0.0, 24.0), 100.0, 0.5)
     with pytest.raises(ValueError, match=r"lasts 30.0 s, less than the window \(40.0 s\)"):

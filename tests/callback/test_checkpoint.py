@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tiles_ecg.callback.checkpoint import Checkpoint, save_encoder
+from tiles_ecg.config import ConfigError
 from tiles_ecg.objective.simclr import SimCLR
 from tiles_ecg.store import Store
 
@@ -70,6 +71,14 @@ def test_the_best_checkpoint_is_of_the_lowest_validation_loss(
     with safe_open(folder / "best.safetensors", "pt") as file:
         assert json.loads(file.metadata()["step"]) == 4
     assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 10
+
+
+def test_a_metric_that_no_validation_logs_is_a_mistake(tmp_path: Path) -> None:
+    objective: Any = SimCLR
+    Checkpoint(str(tmp_path), 1, monitor="val/effective_rank").check(None, objective)
+    Checkpoint(str(tmp_path), 1, monitor="probe/heart_rate_r2").check(None, objective)
+    with pytest.raises(ConfigError, match=r"callback.checkpoint.monitor = val/los: .* \(did you mean val/loss\?\)"):
+        Checkpoint(str(tmp_path), 1, monitor="val/los").check(None, objective)
 
 
 @pytest.mark.parametrize(("mode", "better"), [("min", 0.5), ("max", 2.0)])

@@ -43,6 +43,19 @@ def test_it_shows_step_loss_windows_a_second_and_time(
     assert "loss 2.5, val loss 3.25, val effective_rank 17, 160 windows/s" in last  # 10 steps of 16 in a second
 
 
+def test_the_loss_is_not_read_more_often_than_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unread:
+        def __float__(self) -> float:
+            raise AssertionError("read, which makes the CPU wait for the GPU")
+
+    monkeypatch.setattr(progress.time, "monotonic", lambda: 5.0)
+    callback, module, running = Progress(1), None, trainer(0)
+    callback.on_train_start(running, module)  # type: ignore[arg-type]
+    running.callback_metrics, running.global_step = {"train/loss": Unread()}, 1
+    callback.on_train_batch_end(running, module, None, None, 1)  # type: ignore[arg-type]
+    callback.on_train_end(running, module)  # type: ignore[arg-type]
+
+
 def test_a_resumed_run_begins_where_it_stands(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

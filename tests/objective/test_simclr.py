@@ -12,7 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tiles_ecg.augmentation.crop import RandomCrop
 from tiles_ecg.dataset.batch import EcgBatch
+from tiles_ecg.encoder.resnet import ResNet1d
 from tiles_ecg.objective.geometry import alignment, effective_rank, uniformity
 from tiles_ecg.objective.nt_xent import nt_xent
 from tiles_ecg.objective.simclr import SimCLR
@@ -104,7 +106,7 @@ def test_validation_metrics_are_over_all_windows_and_the_loss_over_batches_of_th
         "val/uniformity": uniformity(first),
         "val/effective_rank": effective_rank(torch.cat([e for pair in embed for e in pair])),
     }
-    assert logged.keys() == expected.keys()
+    assert logged.keys() == expected.keys() == set(SimCLR.VALIDATED)
     for name, value in expected.items():
         torch.testing.assert_close(logged[name], value, rtol=1e-4, atol=1e-5)
 
@@ -137,6 +139,18 @@ def test_weights_are_decayed_and_biases_are_not() -> None:
 def test_a_temperature_that_is_not_positive_is_refused() -> None:
     with pytest.raises(ValueError, match="temperature = 0"):
         simclr(temperature=0.0)
+
+
+def test_windows_that_a_part_cannot_take_are_found_without_data_and_without_a_trace() -> None:
+    module = simclr(encoder=ResNet1d(1, [4], [2], 3, 6))
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    module.check(1, 20)
+    assert module.encoder.training
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    with pytest.raises(ValueError, match=r"this encoder reads \(B, 1, T\)"):
+        module.check(2, 20)
+    with pytest.raises(ValueError, match=r"choose a crop of at most 0\.2 s"):
+        simclr(augmentation=RandomCrop(0.5, 100.0)).check(1, 20)
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from tiles_ecg.augmentation.draw import (
     draw_uniform,
 )
 from tiles_ecg.augmentation.functional import make_waves, modulate
-from tiles_ecg.config_types import Probability, ShareBelowOne
+from tiles_ecg.config_types import Limits, Probability, ShareBelowOne
 
 
 class Scaling(nn.Module):
@@ -28,7 +28,7 @@ class Scaling(nn.Module):
         ValueError: An argument is outside its range.
     """
 
-    def __init__(self, factor: tuple[PositiveFloat, PositiveFloat], p: Probability) -> None:
+    def __init__(self, factor: Limits[PositiveFloat], p: Probability) -> None:
         super().__init__()
         check_limits("factor", factor)
         check_positive("factor[0]", factor[0])
@@ -80,8 +80,8 @@ class AmplitudeModulation(nn.Module):
 
     def __init__(
         self,
-        depth: tuple[ShareBelowOne, ShareBelowOne],
-        frequency_hz: tuple[PositiveFloat, PositiveFloat],
+        depth: Limits[ShareBelowOne],
+        frequency_hz: Limits[PositiveFloat],
         sample_rate: PositiveFloat,
         p: Probability,
     ) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from tiles_ecg.augmentation.draw import check_limits, check_positive, check_probability, draw_chosen, draw_uniform
 from tiles_ecg.augmentation.functional import high_pass, low_pass
-from tiles_ecg.config_types import Probability
+from tiles_ecg.config_types import Limits, Probability
 
 
 class LowPass(nn.Module):
@@ -24,7 +24,7 @@ class LowPass(nn.Module):
 
     def __init__(
         self,
-        cutoff_hz: tuple[PositiveFloat, PositiveFloat],
+        cutoff_hz: Limits[PositiveFloat],
         order: PositiveInt,
         sample_rate: PositiveFloat,
         p: Probability,
@@ -57,7 +57,7 @@ class HighPass(nn.Module):
 
     def __init__(
         self,
-        cutoff_hz: tuple[PositiveFloat, PositiveFloat],
+        cutoff_hz: Limits[PositiveFloat],
         order: PositiveInt,
         sample_rate: PositiveFloat,
         p: Probability,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tiles_ecg.augmentation.draw import check_limits, check_positive, check_probability, draw_chosen, draw_uniform
 from tiles_ecg.augmentation.functional import Fill, fill_masked, mask_around_beats, mask_spans
-from tiles_ecg.config_types import Probability
+from tiles_ecg.config_types import Limits, Probability
 
 
 class BeatMask(nn.Module):
@@ -30,7 +30,7 @@ class BeatMask(nn.Module):
 
     def __init__(
         self,
-        span_ms: tuple[float, float],
+        span_ms: Limits[float],
         beat_p: Probability,
         fill: Fill,
         sample_rate: PositiveFloat,
@@ -76,7 +76,7 @@ class SpanMask(nn.Module):
     def __init__(
         self,
         n_spans: PositiveInt,
-        span_s: tuple[PositiveFloat, PositiveFloat],
+        span_s: Limits[PositiveFloat],
         fill: Fill,
         sample_rate: PositiveFloat,
         p: Probability,

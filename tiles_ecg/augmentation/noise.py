@@ -15,7 +15,7 @@ from tiles_ecg.augmentation.draw import (
     draw_uniform,
 )
 from tiles_ecg.augmentation.functional import add_noise, high_pass, make_waves
-from tiles_ecg.config_types import Probability
+from tiles_ecg.config_types import Limits, Probability
 
 
 class GaussianNoise(nn.Module):
@@ -29,7 +29,7 @@ class GaussianNoise(nn.Module):
         ValueError: An argument is outside its range.
     """
 
-    def __init__(self, snr_db: tuple[float, float], p: Probability) -> None:
+    def __init__(self, snr_db: Limits[float], p: Probability) -> None:
         super().__init__()
         check_limits("snr_db", snr_db)
         check_probability("p", p)
@@ -57,8 +57,8 @@ class BaselineWander(nn.Module):
 
     def __init__(
         self,
-        snr_db: tuple[float, float],
-        frequency_hz: tuple[PositiveFloat, PositiveFloat],
+        snr_db: Limits[float],
+        frequency_hz: Limits[PositiveFloat],
         n_waves: PositiveInt,
         sample_rate: PositiveFloat,
         p: Probability,
@@ -102,9 +102,9 @@ class MuscleNoise(nn.Module):
 
     def __init__(
         self,
-        snr_db: tuple[float, float],
+        snr_db: Limits[float],
         cutoff_hz: PositiveFloat,
-        burst_s: tuple[PositiveFloat, PositiveFloat],
+        burst_s: Limits[PositiveFloat],
         sample_rate: PositiveFloat,
         p: Probability,
     ) -> None:
@@ -151,7 +151,7 @@ class PowerlineNoise(nn.Module):
 
     def __init__(
         self,
-        snr_db: tuple[float, float],
+        snr_db: Limits[float],
         mains_hz: Sequence[PositiveFloat],
         drift_hz: NonNegativeFloat,
         sample_rate: PositiveFloat,

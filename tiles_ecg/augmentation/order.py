@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from tiles_ecg.augmentation.draw import check_limits, check_probability, draw_chosen
 from tiles_ecg.augmentation.functional import permute_index, take_points
-from tiles_ecg.config_types import Probability
+from tiles_ecg.config_types import Limits, Probability
 
 
 class Permutation(nn.Module):
@@ -20,7 +20,7 @@ class Permutation(nn.Module):
         ValueError: An argument is outside its range, or (in `forward`) the window has fewer points than segments.
     """
 
-    def __init__(self, n_segments: tuple[PositiveInt, PositiveInt], p: Probability) -> None:
+    def __init__(self, n_segments: Limits[PositiveInt], p: Probability) -> None:
         super().__init__()
         check_limits("n_segments", n_segments, low=2)
         check_probability("p", p)

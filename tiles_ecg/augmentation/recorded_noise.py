@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tiles_ecg.augmentation.draw import check_limits, check_positive, check_probability
 from tiles_ecg.augmentation.noise import mix_noise
-from tiles_ecg.config_types import Probability
+from tiles_ecg.config_types import Limits, Probability
 from tiles_ecg.waveform import resample
 
 
@@ -42,7 +42,7 @@ class RecordedNoise(nn.Module):
         self,
         root: str,
         records: Sequence[str],
-        snr_db: tuple[float, float],
+        snr_db: Limits[float],
         sample_rate: PositiveFloat,
         p: Probability,
     ) -> None:
@@ -81,7 +81,7 @@ def read_noise(root: Path, records: Sequence[str], sample_rate: float) -> NDArra
         sample_rate: Wanted rate, in Hz.
 
     Raises:
-        ValueError: No record is named, or one holds values that are not numbers.
+        ValueError: No record is named, or one cannot be read or holds values that are not numbers.
         FileNotFoundError: The folder or one of the records is missing.
     """
     if not records:
@@ -95,7 +95,10 @@ def read_noise(root: Path, records: Sequence[str], sample_rate: float) -> NDArra
     for name in records:
         if not (root / f"{name}.hea").is_file():
             raise FileNotFoundError(f"augmentation: {root / name}.hea is missing, though records names {name!r}")
-        record = wfdb.rdrecord(str(root / name))
+        try:
+            record = wfdb.rdrecord(str(root / name))
+        except (ValueError, OSError, IndexError) as error:
+            raise ValueError(f"augmentation: {root / name} cannot be read ({error}); is it cut short?") from error
         signal = np.asarray(record.p_signal, dtype=np.float32).T  # (channels, time points)
         if not np.isfinite(signal).all():
             raise ValueError(f"augmentation: {root / name} holds values that are not numbers; leave it out of records")

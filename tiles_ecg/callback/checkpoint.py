@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from pydantic import PositiveInt
 from safetensors.torch import save_file
 from torch import nn
+
+from tiles_ecg.config import ConfigError
 
 ENCODER_FORMAT = "tiles_ecg encoder"
 ENCODER_FORMAT_VERSION = "1"
@@ -52,6 +55,20 @@ class Checkpoint(Callback):
         self.mode = mode
         self.best: float | None = None
         self._saved_step = -1
+
+    def check(self, datamodule: Any, objective: LightningModule) -> None:
+        """Find a metric that no validation will log before the run begins.
+
+        Raises:
+            ConfigError: If the objective tells what it logs, the metric is not among that, and it is no probe's.
+        """
+        logged = getattr(objective, "VALIDATED", (self.monitor,))
+        if self.monitor not in logged and not self.monitor.startswith("probe/"):
+            near = get_close_matches(self.monitor, logged, n=1)
+            raise ConfigError(
+                f"callback.checkpoint.monitor = {self.monitor}: no validation logs it; choose one of "
+                f"{', '.join(logged)}, or a probe's{f' (did you mean {near[0]}?)' if near else ''}"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """The best value so far."""

@@ -69,7 +69,7 @@ class OnlineProbe(Callback):
         """Keep what the untrained encoder reached."""
         self.first = state_dict["first"]
 
-    def check(self, datamodule: Any) -> None:
+    def check(self, datamodule: Any, objective: LightningModule) -> None:
         """Find a label that no store has before the run begins.
 
         Raises:

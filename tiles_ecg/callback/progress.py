@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 
 class Progress(Callback):
-    """One line for the whole run, from the step it began with to its last; a line a tenth where there is no terminal.
+    """One line for the whole run, from the step it began with to its last; seldom refreshed where there is no terminal.
 
     Args:
-        refresh_every_n_steps: Steps between two updates.
+        refresh_every_n_steps: Least number of steps between two updates.
     """
 
     SHOWN = ("train/loss", "val/loss", "val/effective_rank")
@@ -47,6 +47,8 @@ class Progress(Callback):
             return
         before, then = self._timed
         now = time.monotonic()
+        if now - then < self._bar.mininterval and step < trainer.max_steps:
+            return  # to read the loss is to wait for the GPU
         if step > before:
             windows = trainer.datamodule.batch_size * (step - before)  # type: ignore[attr-defined]
             self._bar.set_postfix_str(

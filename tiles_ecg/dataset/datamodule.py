@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from tiles_ecg.config import ConfigError
-from tiles_ecg.config_types import Probability
+from tiles_ecg.config_types import Probability, ShareBelowOne
 from tiles_ecg.dataset.batch import EcgBatch
 from tiles_ecg.dataset.loader import EvalLoader, Gather, TrainLoader, spread
 from tiles_ecg.dataset.split import validation_subjects
@@ -47,7 +47,7 @@ class EcgDataModule(LightningDataModule):
         n_leads: PositiveInt,
         normalise: Normalise = "subject",
         min_quality: Probability = 0.0,
-        val_share: Probability = 0.1,
+        val_share: ShareBelowOne = 0.1,
         val_windows: NonNegativeInt = 1024,
         on_device: Literal["auto"] | bool = "auto",
         seed: int = 0,

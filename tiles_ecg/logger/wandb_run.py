@@ -94,6 +94,7 @@ def _begin(about: dict[str, Any], mode: Resolved) -> Any:
     """Begin the run, offline if the service does not answer, and tell where it is."""
     import wandb
 
+    os.environ.setdefault("WANDB_CACHE_DIR", about["dir"])  # its service would keep a log in the home folder
     settings = wandb.Settings(init_timeout=INIT_TIMEOUT_S, silent=True)
     try:
         run = wandb.init(**about, mode=mode, settings=settings)

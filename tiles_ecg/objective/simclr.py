@@ -1,6 +1,6 @@
 """SimCLR: the two views of a window attract, all other windows repel."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,11 +32,15 @@ class SimCLR(LightningModule):
         scheduler: Called with the optimizer, stepped after every training step.
         temperature: Of NT-Xent, > 0.
         seed: Of the views.
-        compile: Whether `torch.compile` is applied to the encoder.
+        compile: Whether `torch.compile` is applied to augmentation, encoder and projector: uncompiled, they start 500
+            kernels a step, 300 of them for the views. Compiled views are other draws of the same distribution.
 
     References:
         Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, ICML 2020.
     """
+
+    VALIDATED = ("val/loss", "val/alignment", "val/uniformity", "val/effective_rank")
+    """What a validation logs."""
 
     def __init__(
         self,
@@ -61,7 +65,21 @@ class SimCLR(LightningModule):
         self.seed = seed
         self._validated: list[tuple[Tensor, Tensor, Tensor]] = []
         if compile:
-            self.encoder.compile()  # not torch.compile(encoder): that would rename the weights in checkpoints
+            for part in (self.augmentation, self.encoder, self.projector):
+                part.compile(dynamic=False)  # not torch.compile(part): that would rename the weights in checkpoints
+
+    @torch.no_grad()
+    def check(self, n_leads: int, n_points: int) -> None:
+        """Embed views of two flat windows, so that what does not fit together shows before any data is opened.
+
+        Raises:
+            ValueError: By the part that cannot take windows of this shape.
+        """
+        flat = torch.zeros(2, n_leads, n_points)
+        views, _ = self.augmentation(flat, torch.zeros(2, n_points, dtype=torch.bool))
+        self.eval()  # leaves the statistics of norms alone
+        self.encoder(views)
+        self.train()
 
     def training_step(self, batch: EcgBatch, batch_idx: int) -> Tensor:
         """NT-Xent of two fresh views of each window, in this process's share of the global batch."""
@@ -99,13 +117,13 @@ class SimCLR(LightningModule):
         if not whole:
             return
         first, second, embedding = (torch.cat(parts) for parts in zip(*batches, strict=True))
-        values: Mapping[str, Tensor] = {
-            "val/loss": torch.stack([nt_xent(a, b, self.temperature) for a, b, _ in whole]).mean(),
-            "val/alignment": alignment(first, second),
-            "val/uniformity": uniformity(first),
-            "val/effective_rank": effective_rank(embedding),
-        }
-        self.log_dict(dict(values), sync_dist=self.trainer.world_size > 1)
+        values = (
+            torch.stack([nt_xent(a, b, self.temperature) for a, b, _ in whole]).mean(),
+            alignment(first, second),
+            uniformity(first),
+            effective_rank(embedding),
+        )
+        self.log_dict(dict(zip(self.VALIDATED, values, strict=True)), sync_dist=self.trainer.world_size > 1)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Decay the weights, not norms and biases; step the schedule with every batch."""

@@ -6,7 +6,7 @@ from pydantic import PositiveInt
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from tiles_ecg.config_types import Probability
+from tiles_ecg.config_types import Probability, ShareBelowOne
 
 
 class WarmupCosine(LambdaLR):
@@ -23,7 +23,7 @@ class WarmupCosine(LambdaLR):
     """
 
     def __init__(
-        self, optimizer: Optimizer, max_steps: PositiveInt, warmup_share: Probability, final_share: Probability
+        self, optimizer: Optimizer, max_steps: PositiveInt, warmup_share: ShareBelowOne, final_share: Probability
     ) -> None:
         if not 0 <= warmup_share < 1:
             raise ValueError(f"warmup_share = {warmup_share}: choose a share of the steps from 0 to below 1")
