@@ -1,5 +1,7 @@
 """Mistyped overrides are explained, and every job of a sweep is checked before the first."""
 
+from pathlib import Path
+
 import pytest
 
 from tiles_ecg.config import ConfigError, register_resolvers
@@ -111,6 +113,19 @@ def test_what_cannot_work_together_is_told_at_once_before_anything_is_built() ->
     )
     for line, start in zip(found, starts, strict=True):
         assert line.startswith(start)
+
+
+def test_a_folder_for_results_that_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    assert told(f"hydra.run.dir={tmp_path}/file/run") == [
+        f"hydra.run.dir = {tmp_path}/file/run: {tmp_path}/file is a file; name a folder, which need not exist"
+    ]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.access", lambda path, _: Path(path) == tmp_path)
+    (tmp_path / "sealed").mkdir()
+    assert told("hydra.sweep.dir=sealed/a/b", "seed=0,1", is_multirun=True) == [
+        f"hydra.sweep.dir = {tmp_path}/sealed/a/b: nothing may be written in {tmp_path}/sealed; name another folder"
+    ]
 
 
 def test_an_added_argument_is_checked_by_the_signature_of_its_component() -> None:

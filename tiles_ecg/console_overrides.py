@@ -3,8 +3,10 @@
 import contextlib
 import itertools
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
@@ -124,15 +126,28 @@ class _Command:
         if doubtful and (problems := self.mistakes.explain(doubtful, context=parsed)):
             return problems
         if is_run:
+            problems = list(_folder_problems(cfg))
             try:
                 validate(cfg)
             except ConfigError as error:
-                return error.problems
+                problems += error.problems
+            return problems
         return []
 
 
 def _is_list(override: Override) -> bool:
     return isinstance(override.value(), list)
+
+
+def _folder_problems(cfg: DictConfig) -> Iterator[str]:
+    """A folder for results that Hydra could not make when the run starts."""
+    for key in ("hydra.run.dir", "hydra.sweep.dir"):
+        folder = Path(str(OmegaConf.select(cfg, key))).absolute()
+        place = next(path for path in (folder, *folder.parents) if path.exists())
+        if not place.is_dir():
+            yield f"{key} = {folder}: {place} is a file; name a folder, which need not exist"
+        elif not os.access(place, os.W_OK):
+            yield f"{key} = {folder}: nothing may be written in {place}; name another folder"
 
 
 def _values(override: Override) -> list[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -38,7 +39,8 @@ def outcomes_of(jobs: Iterable[Any], n_jobs: int | None) -> Iterator[Iterator[Ou
             return
         # unlike a worker of Dask, one of loky is our child, and would wait for five minutes if we were killed
         workers = {"initializer": end_with, "initargs": (os.getpid(),)} if isinstance(backend, LokyBackend) else {}
-        outcomes = Parallel(n_jobs=default, return_as="generator_unordered", **workers)(jobs)
+        with _interrupt_held():  # what is blocked stays blocked in the processes that begin here
+            outcomes = Parallel(n_jobs=default, return_as="generator_unordered", **workers)(jobs)
         try:
             yield outcomes
         except TerminatedWorkerError as error:
@@ -50,3 +52,16 @@ def outcomes_of(jobs: Iterable[Any], n_jobs: int | None) -> Iterator[Iterator[Ou
             with warnings.catch_warnings():  # joblib's: that what was not waited for is cancelled
                 warnings.filterwarnings("ignore", "[0-9]+ tasks which were still being processed")
                 outcomes.close()
+
+
+@contextlib.contextmanager
+def _interrupt_held() -> Iterator[None]:
+    """Hold Ctrl-C back until the block ends, where the system can."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -63,6 +64,8 @@ def prepare_source(reader: Reader, preparation: Preparation, source: Source, par
 def end_with(main_process: int) -> None:
     """Let this worker process end soon after its parent, however that ends; it would wait five minutes for a task.
 
+    Ctrl-C is left to the parent, which ends its workers: a terminal sends it to them too, and each would tell of it.
+
     Args:
         main_process: Id of the parent. It may have ended before this is called.
     """
@@ -72,6 +75,7 @@ def end_with(main_process: int) -> None:
             time.sleep(0.5)
         os._exit(1)
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=watch, daemon=True).start()
 
 

@@ -39,8 +39,25 @@ def test_it_shows_step_loss_windows_a_second_and_time(
     run(Progress(10), 0, monkeypatch)
     last = re.split(r"[\r\n]+", capsys.readouterr().err.strip())[-1]
     assert last.startswith("training: 100%")
-    assert "40/40" in last
-    assert "loss 2.5, val loss 3.25, val effective_rank 17, 160 windows/s" in last  # 10 steps of 16 in a second
+    assert "40/40 [" in last
+    assert "<00:00, loss 2.5, 160 windows/s, val loss 3.25, val effective_rank 17]" in last  # 40 steps of 16 in 4 s
+
+
+def test_in_a_terminal_of_80_columns_everything_but_the_validation_is_seen(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callback, module, running = Progress(1), None, trainer(0, train_loss=2.125, val_loss=2.0)
+    running.max_steps, running.datamodule.batch_size = 60000, 1024
+    times = iter([0.0, 3600.0, 3600.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(times))
+    callback.on_train_start(running, module)  # type: ignore[arg-type]
+    running.global_step = running.max_steps
+    callback.on_train_batch_end(running, module, None, None, 1)  # type: ignore[arg-type]
+    callback.on_train_end(running, module)  # type: ignore[arg-type]
+    last = re.split(r"[\r\n]+", capsys.readouterr().err.strip())[-1]
+    seen = last[: last.index("windows/s") + len("windows/s")].replace("█" * 10, "█")  # the bar gives way
+    assert len(seen) <= 80 - 4  # 1:00:00 instead of 00:00, twice
+    assert seen.endswith("loss 2.12, 17,067 windows/s")
 
 
 def test_the_loss_is_not_read_more_often_than_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:

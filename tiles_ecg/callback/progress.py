@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -17,7 +17,9 @@ class Progress(Callback):
         refresh_every_n_steps: Least number of steps between two updates.
     """
 
-    SHOWN = ("train/loss", "val/loss", "val/effective_rank")
+    FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+    """What matters most comes first: a narrow terminal cuts off the rest."""
+    VALIDATED = ("val/loss", "val/effective_rank")
 
     def __init__(self, refresh_every_n_steps: PositiveInt = 10) -> None:
         self.every = refresh_every_n_steps
@@ -31,7 +33,7 @@ class Progress(Callback):
                 total=trainer.max_steps,
                 initial=trainer.global_step,
                 desc="training",
-                unit="step",
+                bar_format=self.FORMAT,
                 file=sys.stderr,
                 dynamic_ncols=True,
                 mininterval=0.2 if sys.stderr.isatty() else 15.0,
@@ -51,9 +53,12 @@ class Progress(Callback):
             return  # to read the loss is to wait for the GPU
         if step > before:
             windows = trainer.datamodule.batch_size * (step - before)  # type: ignore[attr-defined]
-            self._bar.set_postfix_str(
-                f"{_numbers(trainer.callback_metrics)}, {windows / (now - then):,.0f} windows/s", False
-            )
+            shown = [
+                *_numbers(trainer.callback_metrics, ("train/loss",)),
+                f"{windows / (now - then):,.0f} windows/s",
+                *_numbers(trainer.callback_metrics, self.VALIDATED),
+            ]
+            self._bar.set_postfix_str(", ".join(shown), False)
             self._timed = (step, now)
         self._bar.update(step - self._bar.n)
 
@@ -75,6 +80,6 @@ class Progress(Callback):
             self._bar = None
 
 
-def _numbers(metrics: Mapping[str, Any]) -> str:
-    shown = [(key, metrics[key]) for key in Progress.SHOWN if key in metrics]
-    return ", ".join(f"{key.removeprefix('train/').replace('val/', 'val ')} {float(value):.3g}" for key, value in shown)
+def _numbers(metrics: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
+    shown = [(key, metrics[key]) for key in keys if key in metrics]
+    return [f"{key.removeprefix('train/').replace('val/', 'val ')} {float(value):.3g}" for key, value in shown]
