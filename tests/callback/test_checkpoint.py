@@ -54,6 +54,17 @@ def test_the_encoder_file_says_what_its_input_needs(tiles_train: Run, small_stor
     assert about["step"] == 4
 
 
+def test_a_checkpoint_says_of_its_encoder_what_the_file_beside_it_says(tiles_train: Run) -> None:
+    folder = tiles_train("run", "trainer.max_steps=4") / "checkpoints"
+    kept = torch.load(folder / "last.ckpt", weights_only=True)
+    with safe_open(folder / "last.safetensors", "pt") as file:
+        about = {key: json.loads(value) for key, value in file.metadata().items() if not key.startswith("format")}
+    assert kept["encoder"].pop("prefix") == "encoder."
+    assert kept["encoder"].pop("architecture") == about.pop("encoder") == kept["config"]["encoder"]
+    assert kept["global_step"] == about.pop("step")
+    assert kept["encoder"] == about
+
+
 def test_the_best_checkpoint_is_of_the_lowest_validation_loss(
     tiles_train: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """The contract of an encoder, for every file in conf/encoder."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,26 @@ N_LEADS = [1, 3]
 pytestmark = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
 
-def build(file: Path, n_leads: int) -> nn.Module:
-    torch.manual_seed(0)
-    root = OmegaConf.create({"dataset": {"n_leads": n_leads, "sample_rate": 100.0, "window_s": 15.0}})
-    return instantiate(OmegaConf.merge(root, {"encoder": OmegaConf.load(file)}).encoder, _convert_="all")  # type: ignore[no-any-return]
+Build = Callable[[Path, int], nn.Module]
+
+
+@pytest.fixture
+def build(write_encoder: Callable[..., Path]) -> Build:
+    """Builds the encoder of a YAML; one that asks for a path is given that of a small encoder file."""
+
+    def of(file: Path, n_leads: int) -> nn.Module:
+        torch.manual_seed(0)
+        root = OmegaConf.create({"dataset": {"n_leads": n_leads, "sample_rate": 100.0, "window_s": 15.0}})
+        cfg = OmegaConf.merge(root, {"encoder": OmegaConf.load(file)})
+        if OmegaConf.is_missing(cfg.encoder, "path"):
+            cfg.encoder.path = str(write_encoder(n_leads=n_leads))
+        return instantiate(cfg.encoder, _convert_="all")  # type: ignore[no-any-return]
+
+    return of
 
 
 @pytest.mark.parametrize("n_leads", N_LEADS)
-def test_it_embeds_windows_of_any_length(file: Path, n_leads: int) -> None:
+def test_it_embeds_windows_of_any_length(build: Build, file: Path, n_leads: int) -> None:
     encoder = build(file, n_leads).eval()
     with torch.no_grad():
         for length in (1000, 1500, 1501):
@@ -32,14 +45,14 @@ def test_it_embeds_windows_of_any_length(file: Path, n_leads: int) -> None:
 
 
 @pytest.mark.parametrize("n_leads", N_LEADS)
-def test_every_parameter_has_a_gradient(file: Path, n_leads: int) -> None:
+def test_every_parameter_has_a_gradient(build: Build, file: Path, n_leads: int) -> None:
     encoder = build(file, n_leads)
     embedding = encoder(torch.randn(4, n_leads, 400))
     (embedding * torch.randn_like(embedding)).sum().backward()
     assert [name for name, p in encoder.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
-def test_an_evaluated_embedding_does_not_depend_on_the_other_windows(file: Path) -> None:
+def test_an_evaluated_embedding_does_not_depend_on_the_other_windows(build: Build, file: Path) -> None:
     encoder = build(file, 1).eval()
     signal = torch.randn(4, 1, 500)
     with torch.no_grad():
@@ -47,7 +60,7 @@ def test_an_evaluated_embedding_does_not_depend_on_the_other_windows(file: Path)
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-6)
 
 
-def test_the_layout_of_the_input_in_memory_does_not_matter(file: Path) -> None:
+def test_the_layout_of_the_input_in_memory_does_not_matter(build: Build, file: Path) -> None:
     encoder = build(file, 3).eval()
     signal = torch.randn(4, 3, 500)
     channels_last = signal.transpose(1, 2).contiguous().transpose(1, 2)
@@ -56,7 +69,7 @@ def test_the_layout_of_the_input_in_memory_does_not_matter(file: Path) -> None:
         torch.testing.assert_close(encoder(channels_last), encoder(signal), rtol=1e-4, atol=1e-6)
 
 
-def test_the_input_is_left_as_it_was(file: Path) -> None:
+def test_the_input_is_left_as_it_was(build: Build, file: Path) -> None:
     signal = torch.randn(2, 1, 500)
     before = signal.clone()
     build(file, 1)(signal)
@@ -64,6 +77,6 @@ def test_the_input_is_left_as_it_was(file: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 500), (2, 500), (500,)])
-def test_a_wrong_number_of_leads_is_refused_with_both_shapes(file: Path, shape: tuple[int, ...]) -> None:
+def test_a_wrong_number_of_leads_is_refused_with_both_shapes(build: Build, file: Path, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"signal has shape .*reads \(B, 1, T\)"):
         build(file, 1)(torch.randn(shape))

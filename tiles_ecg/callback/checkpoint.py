@@ -16,9 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tiles_ecg.config import ConfigError
-
-ENCODER_FORMAT = "tiles_ecg encoder"
-ENCODER_FORMAT_VERSION = "1"
+from tiles_ecg.encoder.encoder_file import ENCODER_FORMAT, ENCODER_FORMAT_VERSION, ExportedEncoder
 
 
 class CheckpointError(Exception):
@@ -33,7 +31,8 @@ class Checkpoint(Callback):
     Each is written under another name and renamed. Where a validation falls on the same step, `last.ckpt` waits for it,
     so that a resumed run logs what the uninterrupted one would have. Beside each checkpoint lies the encoder alone as
     `.safetensors`, whose metadata hold its config and the preprocessing that its input needs. A checkpoint carries the
-    resolved config of the run under `config`, in plain types.
+    resolved config of the run under `config`, and what the metadata hold under `encoder`, in plain types. An encoder
+    that wraps another says by `exported()` what is kept of it.
 
     Args:
         folder: `checkpoints` in the run folder.
@@ -79,8 +78,11 @@ class Checkpoint(Callback):
         self.best = state_dict["best"]
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add the run's config."""
+        """Add the run's config, and what a reader of the encoder alone must know."""
+        exported = self._exported(pl_module)
+        names = {module: name for name, module in pl_module.named_modules()}
         checkpoint["config"] = self._config
+        checkpoint["encoder"] = {"prefix": f"{names[exported.network]}.", **self._about(trainer, exported)}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """What the run goes on from need not be saved again."""
@@ -134,7 +136,10 @@ class Checkpoint(Callback):
         try:
             trainer.save_checkpoint(scratch)
             if trainer.is_global_zero:
-                save_encoder(self.folder / f"{name}.safetensors", pl_module.encoder, self._metadata(trainer))  # type: ignore[arg-type]
+                exported = self._exported(pl_module)
+                about = self._about(trainer, exported)
+                metadata = {"encoder": about.pop("architecture"), "step": trainer.global_step, **about}
+                save_encoder(self.folder / f"{name}.safetensors", exported.network, metadata)
                 os.replace(scratch, self.folder / f"{name}.ckpt")
         except OSError as error:
             scratch.unlink(missing_ok=True)
@@ -148,19 +153,24 @@ class Checkpoint(Callback):
     def _config(self) -> dict[str, Any]:
         return dict(yaml.safe_load((self.folder.parent / "config.yaml").read_text()))
 
-    def _metadata(self, trainer: Trainer) -> dict[str, Any]:
+    def _exported(self, pl_module: LightningModule) -> ExportedEncoder:
+        encoder: Any = pl_module.encoder
+        return encoder.exported() if hasattr(encoder, "exported") else ExportedEncoder(encoder, self._config["encoder"])
+
+    @staticmethod
+    def _about(trainer: Trainer, exported: ExportedEncoder) -> dict[str, Any]:
         windows = trainer.datamodule.windows  # type: ignore[attr-defined]
         first = windows.stores[0]
         return {
-            "encoder": self._config["encoder"],
-            "step": trainer.global_step,
+            "architecture": exported.architecture,
             "preprocessing": {
                 **first.config["preparation"],
+                "sample_rate": exported.sample_rate or first.sample_rate,
                 "unit": first.unit,
                 "n_leads": first.n_leads,
                 "normalise": windows.normalise,
             },
-            "stores": [store.digest for store in windows.stores],
+            "stores": list(dict.fromkeys([*exported.stores, *(store.digest for store in windows.stores)])),
         }
 
 
