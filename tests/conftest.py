@@ -90,3 +90,100 @@ TINY_RUN = (
     "callback.online_probe.n_windows=40",
     "logger=csv",
 )
+
+
+@pytest.fixture(scope="session")
+def tone_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tones of two pitches in noise, to be told apart: 12 people, a recording of each pitch, 5 windows of 2 s each.
+
+    Labels of a recording: `tone` (low, high), `pitch` (Hz), `parts` (the tone, and `odd` for every second person),
+    `hint` (0 or 1 with the tone; missing for every third person) and `place` (nothing to do with it).
+    """
+    return tones(tmp_path_factory.mktemp("store") / "tones.h5")
+
+
+def tones(path: Path, n_subjects: int = 12, seed: int = 0) -> Path:
+    """Prepare the store of `tone_store`."""
+    import numpy as np
+
+    from tiles_ecg.ingest import prepare
+    from tiles_ecg.preparation import Preparation
+    from tiles_ecg.recording import LabelSpec, Recording, Source
+
+    class Tones:
+        labels = (
+            LabelSpec("tone", "recording", "categorical", ("low", "high")),
+            LabelSpec("pitch", "recording", "continuous", unit="Hz"),
+            LabelSpec("parts", "recording", "multilabel", ("low", "high", "odd")),
+            LabelSpec("hint", "recording", "continuous"),
+            LabelSpec("place", "recording", "categorical", ("indoors", "outdoors")),
+        )
+
+        def sources(self) -> list[Source]:
+            return [Source(f"person-{number:02d}") for number in range(n_subjects)]
+
+        def read(self, source: Source) -> Any:
+            number = int(source.key[-2:])
+            draw = np.random.default_rng([seed, number])
+            for which, (tone, pitch) in enumerate((("low", 4.0), ("high", 12.0))):
+                pitch += draw.uniform(-1, 1)
+                time_s = np.arange(1000) / 100
+                wave = np.sin(2 * np.pi * (pitch * time_s + draw.uniform())) + draw.normal(0, 0.7, 1000)
+                parts = (tone, "odd") if number % 2 else (tone,)
+                labels = {"tone": tone, "pitch": pitch, "parts": parts, "place": ("indoors", "outdoors")[number % 2]}
+                labels |= {"hint": float(which)} if number % 3 else {}
+                yield Recording(
+                    f"{source.key}/{tone}", wave.astype(np.float32)[None, None], 100.0, ("I",), source.key,
+                    subject=source.key, labels=labels,
+                )  # fmt: skip
+
+    preparation = {"sample_rate": 100.0, "low_hz": 0.5, "high_hz": 40.0, "window_s": 2.0, "step_s": 2.0}
+    config = {"reader": {"seed": seed, "n_subjects": n_subjects}, "preparation": preparation}
+    return prepare(Tones(), Preparation(**preparation), path, config, n_jobs=1, show_progress=False)
+
+
+@pytest.fixture
+def finetune(tone_store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
+    """Runs `tiles-train objective=finetune` in this process, on the tones and with a tiny encoder.
+
+    Its arguments are the run folder's name and overrides; those given replace the defaults.
+    """
+    from tiles_ecg import console, train
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setattr("sys.argv", ["tiles-train"])
+
+    def run(name: str, *overrides: str) -> Path:
+        given = {text.partition("=")[0] for text in overrides}
+        defaults = [f"dataset.store={tone_store}", *TINY_TASK, f"hydra.run.dir={tmp_path / name}"]
+        for part in {"task", "encoder"} & given:
+            defaults = [text for text in defaults if not text.startswith(f"{part}.")]
+        kept = [text for text in defaults if text.partition("=")[0] not in given]
+        console.run(train.train, "train", [*kept, *overrides])
+        return tmp_path / name
+
+    return run
+
+
+TINY_TASK = (
+    "objective=finetune",
+    "task=synthetic_stress",
+    "task.name=tone",
+    "task.label=tone",
+    "task.classes=[low,high]",
+    "protocol.folds=3",
+    "dataset.window_s=2.0",
+    "dataset.batch_size=16",
+    "encoder.widths=[8,16]",
+    "encoder.strides=[2,4]",
+    "encoder.embedding_dim=32",
+    "optimizer.lr=3e-3",
+    "trainer.accelerator=cpu",
+    "trainer.max_steps=12",
+    "trainer.val_check_interval=4",
+    "trainer.log_every_n_steps=1",
+    "callback.checkpoint.every_n_train_steps=3",
+    "logger=csv",
+)

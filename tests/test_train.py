@@ -16,6 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from tiles_ecg.callback.finite_loss import NonFiniteLossError
+from tiles_ecg.config import ConfigError
+from tiles_ecg.dataset.windows import Windows
+from tiles_ecg.encoder.resnet import ResNet1d
 from tiles_ecg.objective.simclr import SimCLR
 
 Run = Callable[..., Path]
@@ -199,6 +202,24 @@ def test_a_damaged_checkpoint_is_named(tiles_train: Run, capsys: pytest.CaptureF
         tiles_train("run", "trainer.max_steps=3", "resume=true")
     assert end.value.code == 2
     assert "checkpoints/last.ckpt is damaged" in capsys.readouterr().err
+
+
+def test_an_encoder_that_checks_the_stores_tells_its_notes_once_or_ends_the_run(
+    tiles_train: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def check(self: ResNet1d, windows: Windows) -> list[str]:
+        if windows.normalise == "window":
+            raise ConfigError("the encoder cannot take these")
+        return [f"it looked at {len(windows)} windows"]
+
+    monkeypatch.setattr(ResNet1d, "check", check, raising=False)
+    tiles_train("run", "trainer.max_steps=1")
+    assert capsys.readouterr().err.count("encoder: it looked at 144 windows") == 1
+    with pytest.raises(SystemExit) as end:
+        tiles_train("refused", "dataset.normalise=window")
+    assert end.value.code == 2
+    assert "the encoder cannot take these" in capsys.readouterr().err
+    assert not (tmp_path / "refused").exists()
 
 
 def test_several_stores_train_together(tiles_train: Run, small_store: Path, other_store: Path) -> None:

@@ -46,9 +46,11 @@ def register_resolvers() -> None:
 
     `${run_tag:}`: 4 hex digits, one draw a config. `${folder_name:TEXT}`: the text as one part of a path.
     `${config_groups:...}`: the groups in `--help`.
+    `${run_name:...}`: choices, joined; those of null are left out.
     """
     OmegaConf.register_new_resolver("run_tag", lambda: secrets.token_hex(2), use_cache=True, replace=True)
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+    OmegaConf.register_new_resolver("run_name", run_name, replace=True)
     OmegaConf.register_new_resolver("config_groups", list_groups, replace=True)
 
 
@@ -56,6 +58,11 @@ def folder_name(text: str) -> str:
     """A text as one readable part of a path: values of paths by their last part, brackets dropped, at most 200 long."""
     short = re.sub(r"[^,=\[\]]*/", "", text)
     return re.sub(r"[^\w.,=+~-]", "", short)[:200] or "job"
+
+
+def run_name(*choices: str | None) -> str:
+    """Choices joined by dashes, without those that were not made."""
+    return "-".join(choice for choice in choices if choice is not None)
 
 
 def list_groups(*groups: str, _root_: DictConfig) -> str:

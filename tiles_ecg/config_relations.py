@@ -21,6 +21,14 @@ _RANGES: dict[str, Any] = {  # keys of the root, and ends of the keys of torch a
     "n_jobs": PositiveInt | None,
     "overwrite": bool,
     "dataset.store": str | list[str] | None,
+    "encoders": list[str] | dict[str, Any] | None,
+    "controls.untrained_seeds": PositiveInt,
+    "controls.scratch_steps": NonNegativeInt,
+    "label_efficiency.subjects": Literal["auto"] | list[PositiveInt],
+    "label_efficiency.draws": PositiveInt,
+    "audit.accept": list[Literal["pretraining", "duplicates", "overlap", "subjects"]],
+    "audit.pretraining": list[str],
+    "report": bool,
     "trainer.accelerator": Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu"],
     "trainer.devices": PositiveInt | list[NonNegativeInt] | Literal["auto", -1],
     "trainer.num_nodes": PositiveInt,
@@ -56,6 +64,7 @@ def relations(values: Values) -> Iterator[tuple[str, str]]:
     yield from _stores(values)
     yield from _preparation(values)
     yield from _resume(values)
+    yield from _task(values)
 
 
 def _number(values: Values, key: str) -> float | None:
@@ -154,3 +163,12 @@ def _resume(values: Values) -> Iterator[tuple[str, str]]:
     resume = values.get("resume")
     if isinstance(resume, str) and not os.path.isdir(resume):
         yield "resume", f"resume = {resume}: no such folder; give true, or the path of a run folder below outputs/"
+
+
+def _task(values: Values) -> Iterator[tuple[str, str]]:
+    from tiles_ecg.config import config_directory  # which imports this file
+
+    if str(values.get("dataset._target_", "")).endswith(".TaskDataModule") and values.get("dataset.task", "") is None:
+        options = sorted(file.stem for file in (config_directory() / "task").glob("*.yaml"))
+        line = f"task = null: fine-tuning needs to know what is predicted; give task=NAME, one of {', '.join(options)}"
+        yield "dataset.task", line

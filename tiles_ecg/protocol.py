@@ -92,10 +92,9 @@ class Protocol:
         pairs = list(inseparable)
         group_of_subject = _merged(len(target.subject_id), pairs)
         group = group_of_subject[target.subject]
-        strata = _strata(target)
-        self._check(target, group, strata)
+        self._check(target, group)
         notes = list(target.notes)
-        outer = _divide(strata, group, np.arange(len(group)), self.folds, derive_seed(self.seed, "outer"))
+        outer = divide(target, group, np.arange(len(group)), self.folds, derive_seed(self.seed, "outer"))
         folds = []
         for number, (train, test) in enumerate(outer):
             n_inner = min(self.inner_folds, len(np.unique(group[train])))
@@ -105,7 +104,7 @@ class Protocol:
                     "task and stores need more subjects, or protocol.folds=2"
                 )
             seed = derive_seed(self.seed, "inner", number)
-            folds.append(Fold(train, test, tuple(_divide(strata, group, train, n_inner, seed))))
+            folds.append(Fold(train, test, tuple(divide(target, group, train, n_inner, seed))))
         notes += _absences(target, folds)
         if pairs:
             notes.append(
@@ -116,7 +115,7 @@ class Protocol:
         digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=6).hexdigest()
         return Plan(target, group, tuple(folds), digest, about, tuple(notes))
 
-    def _check(self, target: Target, group: NDArray[np.int64], strata: NDArray[np.int64]) -> None:
+    def _check(self, target: Target, group: NDArray[np.int64]) -> None:
         n_groups = len(np.unique(group))
         if n_groups < self.folds:
             raise TaskError(
@@ -190,15 +189,29 @@ def _strata(target: Target) -> NDArray[np.int64]:
     return np.asarray(target.value, np.int64)
 
 
-def _divide(
-    strata: NDArray[np.int64], group: NDArray[np.int64], among: NDArray[np.int64], n: int, seed: int
+def divide(
+    target: Target, group: NDArray[np.int64], among: NDArray[np.int64], n: int, seed: int
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Pairs of example numbers; every group on one side."""
+    """Divide some examples into n parts, every group in one of them.
+
+    Args:
+        target: Its classes (or quantiles) are balanced over the parts, as far as whole groups allow.
+        group: (E,) of all examples.
+        among: (m,) numbers of those to divide.
+        n: Number of parts.
+        seed: Other seed, other parts.
+
+    Returns:
+        For each part, the examples outside and inside of it.
+    """
+    strata = _strata(target)[among]
+    if np.unique(strata, return_counts=True)[1].max() < n:  # too few of each to be spread
+        strata = np.zeros_like(strata)
     splitter = StratifiedGroupKFold(n, shuffle=True, random_state=seed % 2**32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class rarer than the folds: told of by `_absences`
-        parts = splitter.split(among, strata[among], group[among])
-        return [(among[train].astype(np.int64), among[test].astype(np.int64)) for train, test in parts if len(test)]
+        parts = splitter.split(among, strata, group[among])
+        return [(among[out].astype(np.int64), among[inside].astype(np.int64)) for out, inside in parts if len(inside)]
 
 
 def _absences(target: Target, folds: list[Fold]) -> list[str]:

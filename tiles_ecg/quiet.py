@@ -15,6 +15,9 @@ def silence() -> None:
     warnings.filterwarnings("ignore", r".*`srun` command is available")  # one process was asked for
     warnings.filterwarnings("ignore", r".*Total length of .* is zero")  # no validation was asked for
     warnings.filterwarnings("ignore", r".*smaller than the logging interval")  # the progress bar shows the loss
+    warnings.filterwarnings(
+        "ignore", r".*module\(s\) in eval mode at the start of training"
+    )  # an encoder that is frozen
     warnings.filterwarnings("ignore", r".*distributed\.nn\.functional\.all_gather is deprecated")  # lightning's own use
     warnings.filterwarnings("ignore", r".*Grad strides do not match bucket view strides")  # of (out, in, 1) weights
     warnings.filterwarnings("ignore", r".*Checkpoint directory .* exists and is not empty")  # as it should be

@@ -10,7 +10,18 @@ import yaml
 from tiles_ecg.config import ConfigError
 from tiles_ecg.console_resume import CHECKPOINT, CONFIG_FILE
 
-KEPT_ON_RESUME = ("encoder", "projector", "objective._target_", "optimizer._target_", "scheduler._target_")
+KEPT_ON_RESUME = (
+    "encoder",
+    "projector",
+    "task",
+    "objective._target_",
+    "objective.head",
+    "objective.streams",
+    "objective.is_frozen",
+    "objective.layer_decay",
+    "optimizer._target_",
+    "scheduler._target_",
+)
 """What a checkpoint holds the state of."""
 
 

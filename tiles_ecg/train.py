@@ -52,10 +52,13 @@ def train(cfg: DictConfig) -> None:
         step = step_to_go_on_from(run_dir, cfg.resume, config)
         trainer, objective, datamodule = _build(cfg)
     except BaseException:
-        _remove_empty(run_dir)  # Hydra makes it before it calls us
+        remove_empty(run_dir)  # Hydra makes it before it calls us
         raise
     if trainer.is_global_zero:
         _keep_config(run_dir, config)
+        for callback in trainer.callbacks:
+            if hasattr(callback, "begin"):
+                callback.begin()
     _run(cfg, trainer, objective, datamodule, run_dir / CHECKPOINT if step else None, step or 0, config)
     if trainer.is_global_zero:
         log.info("run folder: %s", _shown(run_dir))
@@ -77,7 +80,13 @@ def _build(cfg: DictConfig) -> tuple[Any, Any, Any]:
     trainer = _trainer(cfg, callbacks)
     stores = cfg.dataset.store if cfg.dataset.store is not None else str(default_store())
     datamodule = instantiate(cfg.dataset, store=stores, _convert_="all")
-    datamodule.windows  # noqa: B018  opens the stores: a mistake in them shows before the run begins
+    windows = datamodule.windows  # opens the stores: a mistake in them shows before the run begins
+    if hasattr(getattr(objective, "encoder", None), "check"):
+        for note in objective.encoder.check(windows):
+            if trainer.is_global_zero:
+                log.info("encoder: %s", note)
+    if hasattr(objective, "build_for"):
+        objective.build_for(datamodule)
     for callback in callbacks:
         if hasattr(callback, "check"):
             callback.check(datamodule, objective)
@@ -165,7 +174,7 @@ def _run(
         _finish(status, trainer)
 
 
-def _remove_empty(folder: Path) -> None:
+def remove_empty(folder: Path) -> None:
     """Remove a folder if it is empty, and not the one we are in."""
     if folder.resolve() != Path.cwd():
         with contextlib.suppress(OSError):

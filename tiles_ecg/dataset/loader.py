@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from lightning import Trainer
 from numpy.typing import NDArray
 
 from tiles_ecg.config import ConfigError
@@ -95,6 +96,21 @@ class TrainLoader:
                 epoch = step // self.steps_per_epoch
                 order = self.order_of(epoch)
             yield self.gather(self.rows_of(step, order))
+
+
+def train_loader(trainer: Trainer, rows: NDArray[np.int64], batch_size: int, seed: int, gather: Gather) -> TrainLoader:
+    """Batches from the step at which a trainer stands to its last, for its rank."""
+    parts = trainer.accumulate_grad_batches
+    return TrainLoader(
+        rows,
+        batch_size,
+        trainer.max_steps * parts,
+        seed,
+        gather,
+        start=lambda: trainer.global_step * parts,
+        rank=trainer.global_rank,
+        world_size=trainer.world_size,
+    )
 
 
 class EvalLoader:

@@ -1,5 +1,6 @@
 """Weights & Biases without surprises: online with a key, else offline, never a prompt, one run a folder."""
 
+import json
 import logging
 import netrc
 import os
@@ -50,7 +51,7 @@ def wandb_logger(
     entity: str | None = None,
     mode: Mode = "auto",
     group: str | None = None,
-    job_type: str = "pretrain",
+    job_type: str | None = None,
     tags: Sequence[str] = (),
 ) -> WandbLogger:
     """A logger for the run of a folder; falls back to offline, with one line, if the service does not answer.
@@ -60,8 +61,9 @@ def wandb_logger(
         project: W&B project.
         entity: User or team; None for the key's own.
         mode: See `resolve_mode`.
-        group: Runs that belong together; null takes the sweep, for a job of one.
-        job_type: `pretrain`, `finetune`, ...
+        group: Runs that belong together; null takes the protocol's hash for a run that is judged on a task, else the
+            sweep, for a job of one.
+        job_type: `pretrain`, `finetune`, ...; null takes what the run is.
         tags: Of the run.
 
     Raises:
@@ -73,14 +75,16 @@ def wandb_logger(
     resolved = resolve_mode(mode)
     if resolved == "online" and not _has_key():
         raise ConfigError("logger.wandb.mode = online: there is no API key; run `wandb login`, or choose offline")
+    protocol = _protocol(folder)
+    name = "/".join(folder.parts[-2:])
     about = {
-        "name": "/".join(folder.parts[-2:]),
+        "name": f"{name} {protocol['hash']}" if protocol else name,
         "dir": save_dir,
         "id": run_id(folder),
         "project": project,
         "entity": entity,
-        "group": group or _sweep(),
-        "job_type": job_type,
+        "group": group or protocol.get("hash") or _sweep(),
+        "job_type": job_type or protocol.get("job", "pretrain"),
         "tags": list(tags),
         "resume": "allow",
     }
@@ -107,6 +111,15 @@ def _begin(about: dict[str, Any], mode: Resolved) -> Any:
     elif mode == "offline":
         log.info("W&B: offline; send it later with: wandb sync %s", Path(run.dir).parent)
     return run
+
+
+def _protocol(folder: Path) -> dict[str, str]:
+    """What a run that is judged on a task wrote into its folder before it began; empty for another."""
+    try:
+        found = json.loads((folder / "protocol.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {key: str(found[key]) for key in ("hash", "job") if key in found}
 
 
 def _sweep() -> str | None:

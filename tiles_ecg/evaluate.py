@@ -1,0 +1,139 @@
+"""tiles-evaluate: frozen encoders judged on a task, side by side, with their controls."""
+
+import csv
+import json
+import logging
+import os
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from tiles_ecg import console
+from tiles_ecg.allocator import keep_freed_memory
+from tiles_ecg.config import ConfigError
+from tiles_ecg.quiet import silence
+from tiles_ecg.train import default_store, remove_empty
+
+log = logging.getLogger(__name__)
+
+PROTOCOL_FILE = "protocol.json"
+
+
+def main() -> None:
+    """Console entry point."""
+    console.run(evaluate, "evaluate")
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Plan, audit, embed, probe, and tell where the results are.
+
+    Args:
+        cfg: A composed, validated config of `conf/evaluate.yaml`.
+
+    Raises:
+        ConfigError: If there is no task, or the stores do not fit the config.
+        TaskError: If the task cannot be judged on the stores.
+        LeakError: If something that is judged on was trained on, chosen by, or pre-trained on.
+        EncoderFileError: If an encoder cannot be read.
+    """
+    silence()
+    keep_freed_memory()
+    run_dir = Path(cfg.run_dir)
+    if cfg.get("task") is None:
+        raise ConfigError("task = null: what is to be predicted? Give task=NAME; --help lists them")
+    if (run_dir / PROTOCOL_FILE).exists():
+        raise ConfigError(f"hydra.run.dir = {run_dir}: holds an evaluation already; give another folder")
+    try:
+        run, candidates = _build(cfg, run_dir)
+    except BaseException:
+        remove_empty(run_dir)  # Hydra makes it before it calls us
+        raise
+    started = time.monotonic()
+    _keep(cfg, run_dir, run.about(), is_finished=False)
+    run.judge_controls()
+    for candidate in [*candidates, *run.untrained(candidates, _node(cfg.encoder), cfg.controls.untrained_seeds)]:
+        run.judge(candidate)
+    log.info("judged frozen in %.0f s", time.monotonic() - started)
+    if cfg.controls.scratch_steps:
+        run.train_from_scratch(candidates, console.overrides(), cfg.controls.scratch_steps)
+    _keep(cfg, run_dir, run.about(), is_finished=True)
+    _tell(run_dir, cfg.report, run.plan.target.metric)
+
+
+def _build(cfg: DictConfig, run_dir: Path) -> tuple[Any, list[Any]]:
+    """What is agreed on, and the encoders, audited; nothing is written yet."""
+    from hydra.utils import instantiate
+
+    from tiles_ecg.evaluation.audit import require
+    from tiles_ecg.evaluation.candidate import Opener
+    from tiles_ecg.evaluation.run import EvaluationRun
+
+    stores = cfg.dataset.store if cfg.dataset.store is not None else str(default_store())
+    facts = {key: cfg.dataset[key] for key in ("sample_rate", "window_s", "n_leads")}
+    asked = cfg.label_efficiency.subjects
+    run = EvaluationRun(
+        run_dir,
+        Opener(stores if isinstance(stores, str) else list(stores), **facts),
+        cfg.dataset.normalise,
+        cfg.dataset.min_quality,
+        instantiate(cfg.task, _convert_="all"),
+        instantiate(cfg.protocol, _convert_="all"),
+        None if asked == "auto" else list(asked),
+        cfg.label_efficiency.draws,
+    )
+    encoder = _node(cfg.encoder)
+    candidates = run.candidates(_node(cfg.encoders), encoder.get("path"), list(cfg.audit.pretraining))
+    require(run.checks, list(cfg.audit.accept))
+    return run, candidates
+
+
+def _node(cfg: Any) -> Any:
+    """A part of the config in plain types."""
+    return OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else cfg
+
+
+def _keep(cfg: DictConfig, run_dir: Path, about: dict[str, Any], is_finished: bool) -> None:
+    """Write the resolved config, and what was agreed on."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    config = json.loads(json.dumps(_node(cfg)))
+    about = about | {
+        "accepted": list(cfg.audit.accept),
+        "command": shlex.join(["tiles-evaluate", *console.overrides()]),
+        "finished": is_finished,
+    }
+    texts = {
+        "config.yaml": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        PROTOCOL_FILE: json.dumps(about, indent=1),
+    }
+    for name, text in texts.items():
+        scratch = run_dir / f"{name}.tmp"
+        scratch.write_text(text, encoding="utf-8")
+        os.replace(scratch, run_dir / name)
+
+
+def _tell(run_dir: Path, with_report: bool, metric: str) -> None:
+    """The metric that decides, on the screen; and the report of this evaluation."""
+    if with_report:
+        from tiles_ecg.report import write_report
+
+        page = write_report([run_dir], run_dir)
+        log.info("%s", result_lines(run_dir / "results.csv", metric))
+        log.info("report: %s", page)
+    log.info("run folder: %s", run_dir)
+
+
+def result_lines(results: Path, metric: str) -> str:
+    """A line for each method of a `results.csv` with all labels: the metric and its interval."""
+    with results.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == metric and not row["training_subjects"]]
+    titles = [row["encoder"] + (f", {row['head']}" if row["head"] != "none" else "") for row in rows]
+    width = max(map(len, titles), default=0) + 2
+    lines = [f"{'':<{width}}{metric:>7}   95 % interval over subjects"]
+    for title, row in zip(titles, rows, strict=True):
+        value, low, high = (float(row[key] or "nan") for key in ("value", "low", "high"))
+        lines.append(f"{title:<{width}}{value:>7.3f}   {low:.3f} to {high:.3f}")
+    return "\n".join(lines)

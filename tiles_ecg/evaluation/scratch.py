@@ -1,0 +1,92 @@
+"""The control that costs most: the same network trained from scratch on the labels, by tiles-train itself."""
+
+import json
+import logging
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tiles_ecg.evaluation.candidate import Candidate
+from tiles_ecg.evaluation.predictions import Predictions, load_predictions
+
+log = logging.getLogger(__name__)
+
+FORWARDED = ("task", "protocol", "dataset")
+"""Overrides of tiles-evaluate that mean the same to tiles-train."""
+
+
+PROGRAM = "import sys; sys.argv[0] = 'tiles-train'; from tiles_ecg.train import main; main()"
+
+
+class ScratchError(Exception):
+    """Training from scratch failed. The message names its log."""
+
+    is_user_error = True
+
+
+def scratch_command(
+    overrides: Sequence[str], encoder: Sequence[str], n_folds: int, n_steps: int, folder: Path | str
+) -> list[str]:
+    """Arguments of tiles-train that train every fold from scratch under the same protocol.
+
+    Args:
+        overrides: Those of tiles-evaluate; those that mean the same are passed on.
+        encoder: Overrides that name the network.
+        n_folds: Of the protocol.
+        n_steps: Most training steps of a fold.
+        folder: Where the sweep goes.
+    """
+    same = [text for text in overrides if text.lstrip("+~").partition("=")[0].split(".")[0] in FORWARDED]
+    return [
+        "-m",
+        "objective=finetune",
+        *same,
+        *encoder,
+        f"dataset.fold={','.join(map(str, range(n_folds)))}",
+        f"trainer.max_steps={n_steps}",
+        "logger=csv",
+        f"hydra.sweep.dir={folder}",
+    ]
+
+
+def train_from_scratch(command: Sequence[str], folder: Path) -> list[Predictions]:
+    """Run tiles-train with these arguments in a process of its own; its predictions of every fold.
+
+    Raises:
+        ScratchError: If it fails.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    record = folder / "tiles-train.log"
+    log.info("training from scratch: tiles-train %s", shlex.join(command))
+    with record.open("w") as file:
+        done = subprocess.run([sys.executable, "-c", PROGRAM, *command], stdout=file, stderr=file, check=False)
+    if done.returncode:
+        last = record.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
+        raise ScratchError(f"training from scratch failed ({last[0]}); its log is {record}")
+    return [load_predictions(path) for path in sorted(folder.rglob("predictions/*.npz"))]
+
+
+def network_overrides(overrides: Sequence[str], candidates: Sequence[Candidate]) -> dict[str, list[str]]:
+    """For each architecture among the candidates, by the name of the first that has it: overrides that name it.
+
+    Args:
+        overrides: Those of tiles-evaluate; without candidates, their encoder is the network.
+        candidates: What is judged.
+    """
+    if not candidates:
+        return {"": [text for text in overrides if text.lstrip("+~").partition("=")[0].split(".")[0] == "encoder"]}
+    found: dict[str, list[str]] = {}
+    seen = set()
+    for candidate in candidates:
+        key = json.dumps([candidate.architecture, candidate.windows.normalise], sort_keys=True, default=str)
+        if candidate.about is not None and key not in seen:
+            seen.add(key)
+            found[candidate.name] = [
+                "encoder=pretrained",
+                f"encoder.path='{candidate.about.path}'",
+                "encoder.fresh=true",
+                f"dataset.normalise={candidate.windows.normalise}",
+            ]
+    return found
