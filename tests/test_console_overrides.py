@@ -16,7 +16,7 @@ def told(*overrides: str, name: str = "train", is_multirun: bool = False) -> lis
     return caught.value.problems
 
 
-ENCODERS = "choose one of resnet10, resnet18, resnet8, resnet8_wide"
+ENCODERS = "choose one of pretrained, resnet10, resnet18, resnet8, resnet8_wide"
 
 
 MISTYPED = {  # all within one command, so that they are also told together

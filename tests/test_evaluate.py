@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tiles_ecg import console
+from tiles_ecg.console_resume import quoted
 from tiles_ecg.evaluate import evaluate, result_lines
 from tiles_ecg.evaluation.predictions import load_predictions
 from tiles_ecg.store import Store
@@ -35,7 +36,7 @@ def tiles_evaluate(small_store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path:
     def run(name: str, *overrides: str) -> Path:
         given = {text.partition("=")[0] for text in overrides}
         network = () if "encoder" in given else NETWORK
-        defaults = [f"dataset.store={small_store}", *SMALL, *network, f"hydra.run.dir={tmp_path / name}"]
+        defaults = [f"dataset.store={small_store}", *SMALL, *network, f"hydra.run.dir={quoted(tmp_path / name)}"]
         console.run(evaluate, "evaluate", [*(t for t in defaults if t.partition("=")[0] not in given), *overrides])
         return tmp_path / name
 
@@ -211,7 +212,7 @@ def test_an_encoder_whose_embedding_is_not_finite_is_named(small_store: Path) ->
 def test_the_network_is_trained_from_scratch_and_reported(tiles_evaluate: Run, tiles_train: Run) -> None:
     trained = tiles_train("trained")
     folder = tiles_evaluate(
-        "run",
+        "0-task=a,seed=0",  # as a sweep names its folders
         f"encoders=[{trained}]",
         "audit.accept=[pretraining]",
         "label_efficiency.subjects=[]",

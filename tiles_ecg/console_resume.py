@@ -126,9 +126,13 @@ def _value(override: str) -> str:
 
 
 def _run_dir(folder: Path) -> str:
-    """The override, quoted where Hydra's grammar needs it."""
-    text = str(folder)
+    return f"hydra.run.dir={quoted(folder)}"
+
+
+def quoted(value: str | Path) -> str:
+    """A text as a value on a command line, quoted where Hydra's grammar needs it."""
+    text = str(value)
     if re.fullmatch(r"[\w./+@-]+", text):
-        return f"hydra.run.dir={text}"
+        return text
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"hydra.run.dir='{escaped}'"
+    return f"'{escaped}'"

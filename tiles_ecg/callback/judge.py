@@ -75,19 +75,21 @@ class Judge(Callback):
             raise ConfigError("callback.judge: there is no task to judge by; give objective=finetune, probe or fusion")
         self._data, self._objective = datamodule, objective
         about = getattr(objective.encoder, "about", None)
-        is_pretrained = about is not None and not getattr(objective.encoder, "is_fresh", False)
-        self.method = self._method(is_pretrained)
+        path = self.path
+        if getattr(objective.encoder, "is_fresh", False):
+            about = path = None  # its weights are of no pre-training
+        self.method = self._method(about is not None, path)
         checks: list[Check] = []
-        if is_pretrained:
+        if about is not None:
             candidate = Candidate(self.method.encoder, objective.encoder, datamodule.windows, about.architecture, about)
             checks = audit_encoder(candidate, self.pretraining, datamodule.windows, datamodule.plan)
             require(checks, datamodule.accept)
         self._checks = [*datamodule.checks, *checks]
 
-    def _method(self, is_pretrained: bool) -> Method:
+    def _method(self, is_pretrained: bool, path: str | None) -> Method:
         head, data = self._objective.method, self._data
         control = UNTRAINED if self._objective.is_frozen else FROM_SCRATCH
-        named = next(iter(named_paths([self.path])), control) if self.path is not None and is_pretrained else control
+        named = next(iter(named_paths([path])), control) if path is not None else control
         role = "encoder" if is_pretrained else "control"
         return Method(self.name or named, head, role, data.n_subjects, data.draw)  # type: ignore[arg-type]
 

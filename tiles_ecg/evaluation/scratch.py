@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tiles_ecg.console_resume import quoted
 from tiles_ecg.evaluation.candidate import Candidate
 from tiles_ecg.evaluation.predictions import Predictions, load_predictions
 
@@ -47,7 +48,7 @@ def scratch_command(
         f"dataset.fold={','.join(map(str, range(n_folds)))}",
         f"trainer.max_steps={n_steps}",
         "logger=csv",
-        f"hydra.sweep.dir={folder}",
+        f"hydra.sweep.dir={quoted(folder)}",
     ]
 
 
@@ -85,7 +86,7 @@ def network_overrides(overrides: Sequence[str], candidates: Sequence[Candidate])
             seen.add(key)
             found[candidate.name] = [
                 "encoder=pretrained",
-                f"encoder.path='{candidate.about.path}'",
+                f"encoder.path={quoted(candidate.about.path)}",
                 "encoder.fresh=true",
                 f"dataset.normalise={candidate.windows.normalise}",
             ]
