@@ -36,7 +36,7 @@ MISTYPED = {  # all within one command, so that they are also told together
 }
 OTHERS = {
     "encoder=resnt8": f"encoder = resnt8: no such option; {ENCODERS} (did you mean resnet8?)",
-    "trainer=null": "trainer = null: every run needs this part; choose one of ddp, default, gpu",
+    "trainer=null": "trainer = null: every run needs this part; choose one of ddp, default, finetune, gpu",
     "~objective": "~objective: every run needs this part; choose one of ",
 }
 
