@@ -173,7 +173,7 @@ class EvaluationRun:
             folder = self.run_dir / (f"from-scratch-{number}" if number else "from-scratch")
             command = scratch_command(overrides, network, len(self.plan.folds), n_steps, folder)
             title = f"{FROM_SCRATCH} (as {name})" if number else FROM_SCRATCH
-            for found in train_from_scratch(command, folder):
+            for found in train_from_scratch(command, folder, len(self.plan.folds)):
                 if found.protocol != self.plan.hash:
                     raise ConfigError(f"{folder}: trained under protocol {found.protocol}, not {self.plan.hash}")
                 self._save([replace(found, method=replace(found.method, encoder=title))])

@@ -5,8 +5,12 @@ import logging
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
+
+from tqdm import tqdm
 
 from tiles_ecg.console_resume import quoted
 from tiles_ecg.evaluation.candidate import Candidate
@@ -18,6 +22,7 @@ FORWARDED = ("task", "protocol", "dataset")
 """Overrides of tiles-evaluate that mean the same to tiles-train."""
 
 
+POLL_S = 0.2
 PROGRAM = "import sys; sys.argv[0] = 'tiles-train'; from tiles_ecg.train import main; main()"
 
 
@@ -49,11 +54,17 @@ def scratch_command(
         f"trainer.max_steps={n_steps}",
         "logger=csv",
         f"hydra.sweep.dir={quoted(folder)}",
+        "hydra.sweep.subdir=fold-${dataset.fold}",
     ]
 
 
-def train_from_scratch(command: Sequence[str], folder: Path) -> list[Predictions]:
+def train_from_scratch(command: Sequence[str], folder: Path, n_folds: int) -> list[Predictions]:
     """Run tiles-train with these arguments in a process of its own; its predictions of every fold.
+
+    Args:
+        command: Arguments of tiles-train.
+        folder: Where it writes.
+        n_folds: That it trains, for the progress bar.
 
     Raises:
         ScratchError: If it fails.
@@ -62,11 +73,27 @@ def train_from_scratch(command: Sequence[str], folder: Path) -> list[Predictions
     record = folder / "tiles-train.log"
     log.info("training from scratch: tiles-train %s", shlex.join(command))
     with record.open("w") as file:
-        done = subprocess.run([sys.executable, "-c", PROGRAM, *command], stdout=file, stderr=file, check=False)
-    if done.returncode:
+        status = _watched(command, folder, n_folds, file)
+    if status:
         last = record.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
         raise ScratchError(f"training from scratch failed ({last[0]}); its log is {record}")
     return [load_predictions(path) for path in sorted(folder.rglob("predictions/*.npz"))]
+
+
+def _watched(command: Sequence[str], folder: Path, n_folds: int, output: TextIO) -> int:
+    """The exit status, once it has ended; a bar counts the folds that are done. It does not outlive this process."""
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, *command], stdout=output, stderr=output)
+    bar = tqdm(total=n_folds, desc="training from scratch", unit=" folds", leave=False)
+    try:
+        while process.poll() is None:
+            time.sleep(POLL_S)
+            bar.update(len(list(folder.rglob("predictions/*.npz"))) - bar.n)
+    finally:
+        bar.close()
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    return process.returncode
 
 
 def network_overrides(overrides: Sequence[str], candidates: Sequence[Candidate]) -> dict[str, list[str]]:
