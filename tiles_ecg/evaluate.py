@@ -16,7 +16,7 @@ from tiles_ecg import console
 from tiles_ecg.allocator import keep_freed_memory
 from tiles_ecg.config import ConfigError
 from tiles_ecg.quiet import silence
-from tiles_ecg.train import default_store, remove_empty
+from tiles_ecg.train import default_store, remove_empty, shown
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +122,8 @@ def _tell(run_dir: Path, with_report: bool, metric: str) -> None:
 
         page = write_report([run_dir], run_dir)
         log.info("%s", result_lines(run_dir / "results.csv", metric))
-        log.info("report: %s", page)
-    log.info("run folder: %s", run_dir)
+        log.info("report: %s", shown(page))
+    log.info("run folder: %s", shown(run_dir))
 
 
 def result_lines(results: Path, metric: str) -> str:

@@ -61,7 +61,7 @@ def train(cfg: DictConfig) -> None:
                 callback.begin()
     _run(cfg, trainer, objective, datamodule, run_dir / CHECKPOINT if step else None, step or 0, config)
     if trainer.is_global_zero:
-        log.info("run folder: %s", _shown(run_dir))
+        log.info("run folder: %s", shown(run_dir))
 
 
 def _build(cfg: DictConfig) -> tuple[Any, Any, Any]:
@@ -203,12 +203,12 @@ def _announce(run_dir: Path, datamodule: Any, objective: Any, resumed: Path | No
         "%s windows of %s subjects in %s; encoder of %s parameters; %s",
         f"{len(windows):,}",
         f"{len(windows.subject_id):,}",
-        ", ".join(_shown(store.path) for store in windows.stores),
+        ", ".join(shown(store.path) for store in windows.stores),
         f"{n_parameters:,}",
-        f"run folder {_shown(run_dir)}",
+        f"run folder {shown(run_dir)}",
     )
     if resumed:
-        log.info("going on from step %s of %s", f"{step:,}", _shown(resumed))
+        log.info("going on from step %s of %s", f"{step:,}", shown(resumed))
 
 
 def _finish(status: int, trainer: Any) -> None:
@@ -226,7 +226,8 @@ def _finish(status: int, trainer: Any) -> None:
         process.wait()
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
+    """A path below the working folder, relative to it."""
     try:
         return str(Path(path).resolve().relative_to(Path.cwd()))
     except ValueError:

@@ -23,6 +23,11 @@ def test_a_standardiser_leaves_a_constant_feature_at_zero() -> None:
     np.testing.assert_allclose(z[:, 4], 0, atol=1e-6)
 
 
+def test_a_feature_of_tiny_values_counts_as_any_other() -> None:
+    tiny = np.concatenate([X, 1e-9 * X[:, :1]], axis=1)
+    np.testing.assert_allclose(Standardiser.fit(tiny, WEIGHT)(tiny)[:, 5], Z[:, 0], atol=1e-5)
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("penalty", [0.1, 0.01])
 def test_probabilities_are_those_of_the_minimum_of_the_penalised_loss(n_classes: int, penalty: float) -> None:

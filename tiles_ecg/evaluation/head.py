@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 Predictor = Callable[[NDArray[np.float32]], list[NDArray[np.float64]]]
 """(m, D) embeddings of new windows -> for each setting its scores (m, K)."""
 
-SMALLEST_SCALE = 1e-6
-"""Features that vary less are not divided by it: they are constant."""
+ROUNDING = 1e-6
+"""A feature that varies less than this share of its mean is constant but for the rounding of float32."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Standardiser:
         mean = share @ x.astype(np.float64)
         scale = np.sqrt(share @ (x - mean) ** 2)
         # NaN stays NaN: an example that must not be looked at shows
-        return cls(mean, np.where(scale < SMALLEST_SCALE, 1.0, scale))
+        return cls(mean, np.where(scale <= ROUNDING * np.abs(mean), 1.0, scale))
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, D) standardised."""

@@ -8,6 +8,7 @@ from tiles_ecg.evaluation.audit import Check, audit_pretraining
 from tiles_ecg.evaluation.candidate import Candidate
 from tiles_ecg.protocol import Plan
 from tiles_ecg.store import Store, StoreError
+from tiles_ecg.train import DEFAULT_STORE
 
 
 def audit_encoder(candidate: Candidate, at_hand: Sequence[str], windows: Windows, plan: Plan) -> list[Check]:
@@ -22,7 +23,8 @@ def audit_encoder(candidate: Candidate, at_hand: Sequence[str], windows: Windows
     if candidate.about is None:
         return []
     digests = list(candidate.about.stores)
-    found = [path for path in [*at_hand, *candidate.about.store_paths] if _digest(path) in digests]
+    places = [*at_hand, *candidate.about.store_paths, str(DEFAULT_STORE)]
+    found = [path for path in places if _digest(path) in digests]
     unique = {_digest(path): path for path in found}
     trained: Any = Windows(list(unique.values()), "none") if set(unique) == set(digests) and unique else None
     return audit_pretraining(candidate.name, digests, trained, windows, plan)

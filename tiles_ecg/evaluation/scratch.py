@@ -22,7 +22,7 @@ FORWARDED = ("task", "protocol", "dataset")
 """Overrides of tiles-evaluate that mean the same to tiles-train."""
 
 
-POLL_S = 0.2
+POLL_S = 1.0
 PROGRAM = "import sys; sys.argv[0] = 'tiles-train'; from tiles_ecg.train import main; main()"
 
 
