@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from tiles_ecg import console
 from tiles_ecg.console_resume import quoted
@@ -152,7 +155,7 @@ t,majority,none,auroc,,0.5,,
     assert result_lines(tmp_path / "results.csv", "auroc").splitlines() == [
         "                auroc   95 % interval over subjects",
         "mine, linear    0.900   0.850 to 0.940",
-        "majority        0.500   nan to nan",
+        "majority        0.500   no interval",
     ]
 
 
@@ -184,6 +187,8 @@ def test_an_encoder_file_that_would_run_code_is_refused_and_runs_nothing(
         ("dataset.min_quality=0.9999999", "no window is that good"),
         ("encoders=[nowhere/at/all]", "nowhere/at/all"),
         ("encoders=[a/x,b/x]", "two would be called x"),
+        ("encoders={majority:a}", "too like the name of another encoder or control"),
+        ("encoders={a:3}", "encoders.a = 3: give a run folder"),
         ("controls.scratch_steps=-1", "controls.scratch_steps = -1"),
         ("audit.accept=[everything]", "audit.accept"),
         ("encodrs=[a]", "encoders"),
@@ -194,8 +199,6 @@ def test_a_mistake_is_answered_by_key(refused: Callable[..., str], override: str
 
 
 def test_an_encoder_whose_embedding_is_not_finite_is_named(small_store: Path) -> None:
-    import torch
-
     from tiles_ecg.dataset.windows import Windows
     from tiles_ecg.evaluation.embedding import embed
     from tiles_ecg.task.target import TaskError
@@ -206,6 +209,18 @@ def test_an_encoder_whose_embedding_is_not_finite_is_named(small_store: Path) ->
 
     with pytest.raises(TaskError, match="broken: its embedding is NaN or infinite for 5 of 5 windows"):
         embed(Broken(), Windows([small_store]), np.arange(5), "broken", show_progress=False)
+
+
+def test_a_collapsed_encoder_is_judged_and_told_of(tiles_evaluate: Run, tiles_train: Run, tmp_path: Path) -> None:
+    source = tiles_train("trained") / "checkpoints/last.safetensors"
+    with safe_open(source, "pt") as file:
+        weights = {name: torch.zeros_like(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+        save_file(weights, tmp_path / "flat.safetensors", file.metadata())
+    folder = tiles_evaluate(
+        "run", f"encoders=[{tmp_path}/flat.safetensors]", "audit.accept=[pretraining]", "label_efficiency.subjects=[]"
+    )
+    for path in folder.glob("predictions/*"):
+        assert any("the same for all windows" in note for note in load_predictions(path).notes) == ("flat" in path.name)
 
 
 @pytest.mark.slow

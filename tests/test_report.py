@@ -152,6 +152,21 @@ def test_a_mistake_is_answered_in_a_line_with_status_2(
     assert error.startswith("tiles-report: ")
 
 
+def test_a_folder_that_cannot_be_written_is_answered_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "run")
+    (tmp_path / "file").touch()
+
+    def work(*_: object) -> None:
+        raise AssertionError("worked")
+
+    monkeypatch.setattr("tiles_ecg.summary.standing.standing", work)
+    with pytest.raises(SystemExit, match="2"):
+        main([str(tmp_path / "run"), "-o", str(tmp_path / "file" / "below")])
+    assert "cannot be written" in capsys.readouterr().err
+
+
 def test_two_runs_that_contradict_each_other_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(tmp_path / "first")
     run = write_run(tmp_path / "second")

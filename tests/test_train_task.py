@@ -212,7 +212,7 @@ def test_few_labels_are_those_of_few_subjects_and_below_four_the_last_step_is_ju
     found = predictions(folder)
     assert (found.method.n_subjects, found.method.draw) == (2, 1)
     assert not (folder / "checkpoints" / "best.ckpt").exists()
-    assert found.notes[0].startswith("2 of the training subjects of fold 0 have labels (draw 1)")
+    assert found.notes[0].startswith("2 of the 8 training subjects of fold 0 have labels (draw 1)")
     assert found.notes[-1] == "fold 0, seed 0: judged as it was after its last step, 3"
     np.testing.assert_array_equal(found.decision, found.score[:, 1] >= 0.5)
 
@@ -266,6 +266,10 @@ def test_an_encoder_pre_trained_on_the_recordings_that_are_judged_on_is_refused_
         (("dataset=windows",), "fine-tuning needs a task's windows; give dataset=task"),
         (("objective.layer_decay=1.5",), "objective.layer_decay = 1.5: out of range"),
         (("callback.checkpoint.monitor=val/aurok",), "did you mean val/auroc?"),
+        (
+            ("objective=simclr", "augmentation=crop", "augmentation.steps.crop.crop_s=1.5"),
+            "task = tone: SimCLR learns without labels and would not use it; give objective=finetune, probe or fusion",
+        ),
         (("protocol.folds=30",), "protocol.folds = 30: tone has 12 subjects"),
     ],
 )

@@ -26,7 +26,7 @@ _RANGES: dict[str, Any] = {  # keys of the root, and ends of the keys of torch a
     "controls.scratch_steps": NonNegativeInt,
     "label_efficiency.subjects": Literal["auto"] | list[PositiveInt],
     "label_efficiency.draws": PositiveInt,
-    "audit.accept": list[Literal["pretraining", "duplicates", "overlap", "subjects"]],
+    "audit.accept": list[Literal["pretraining", "labels", "duplicates", "overlap", "subjects"]],
     "audit.pretraining": list[str],
     "report": bool,
     "trainer.accelerator": Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu"],

@@ -85,8 +85,7 @@ def _build(cfg: DictConfig, run_dir: Path) -> tuple[Any, list[Any]]:
         None if asked == "auto" else list(asked),
         cfg.label_efficiency.draws,
     )
-    encoder = _node(cfg.encoder)
-    candidates = run.candidates(_node(cfg.encoders), encoder.get("path"), list(cfg.audit.pretraining))
+    candidates = run.candidates(_node(cfg.encoders), _node(cfg.encoder), list(cfg.audit.pretraining))
     require(run.checks, list(cfg.audit.accept))
     return run, candidates
 
@@ -134,6 +133,7 @@ def result_lines(results: Path, metric: str) -> str:
     width = max(map(len, titles), default=0) + 2
     lines = [f"{'':<{width}}{metric:>7}   95 % interval over subjects"]
     for title, row in zip(titles, rows, strict=True):
-        value, low, high = (float(row[key] or "nan") for key in ("value", "low", "high"))
-        lines.append(f"{title:<{width}}{value:>7.3f}   {low:.3f} to {high:.3f}")
+        value, low, high = (float(row[key]) if row[key] else None for key in ("value", "low", "high"))
+        interval = "no interval" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+        lines.append(f"{title:<{width}}{'none' if value is None else f'{value:.3f}':>7}   {interval}")
     return "\n".join(lines)

@@ -14,6 +14,7 @@ INTERRUPTED = 130
 DEFAULT_FOLDER = Path("outputs/report")
 PAGE = "report.html"
 TITLE = "Evaluation of ECG encoders"
+UNWRITABLE = "-o {}: cannot be written ({}); give a folder that can"
 N_RESAMPLES = 2000
 FEWEST_RESAMPLES = 50
 """As `tiles_ecg.evaluation.bootstrap` has it, which takes a second to import."""
@@ -70,18 +71,48 @@ def write_report(paths: Sequence[Path], folder: Path, n_resamples: int = N_RESAM
     if folder.exists() and not folder.is_dir():
         raise ReportError(f"-o {folder}: a file; give a folder, which is made if it is not there")
     runs, setbacks = find_runs(paths)
-    standings = [standing(section, n_resamples) for section in sections(runs)]
+    found = sections(runs)
+    _make(folder)
+    standings = [standing(section, n_resamples) for section in found]
     illustrations = [illustrate(each) for each in standings]
     setbacks += [setback for each in illustrations for setback in each.setbacks]
     blocks = content(standings, illustrations, setbacks, n_resamples, datetime.now())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         _write(folder / "results.csv", results(standings))
         _write(folder / "report.md", markdown(blocks, PAGE))
         _write(folder / PAGE, page(blocks, TITLE))
     except OSError as error:
-        raise ReportError(f"-o {folder}: cannot be written ({error}); give a folder that can") from error
+        raise ReportError(UNWRITABLE.format(folder, error)) from error
     return folder / PAGE
+
+
+def _make(folder: Path) -> None:
+    """Before the work, so that a mistake is answered at once."""
+    from tiles_ecg.summary.runs import ReportError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReportError(UNWRITABLE.format(folder, error)) from error
+    if not os.access(folder, os.W_OK):
+        raise ReportError(UNWRITABLE.format(folder, "permission denied"))
+
+
+DESCRIPTION = """\
+tiles-report: finished runs -> one page of tables and figures.
+
+Runs of tiles-evaluate and of tiles-train objective=finetune|probe|fusion are put together: each method
+with its interval, beside its controls and in paired comparisons. Folds and seeds of a method are joined;
+runs under different protocols are kept apart. What cannot be used is named, with the reason."""
+EPILOG = """\
+Common commands
+  tiles-report outputs -o report                       all runs below a folder
+  tiles-report outputs/evaluate-cinc2017_af outputs/sweep-finetune     frozen and fine-tuned, one table
+  tiles-report outputs/my-run --resamples 200          sooner, for a first look
+
+Results, in -o: report.html (one file, no network), report.md, results.csv (all numbers).
+
+Exit status: 0 done; 1 it failed; 2 a mistake in the command or the runs; 130 interrupted."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -94,9 +125,9 @@ class _Parser(argparse.ArgumentParser):
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _Parser(
         prog="tiles-report",
-        description="Put finished runs of tiles-evaluate and of tiles-train objective=finetune|probe|fusion together: "
-        "tables with intervals, controls, paired comparisons and figures. Folds and seeds of a method are joined; runs "
-        "under different protocols are kept apart.",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="FOLDER", help="run folders, or folders above them")
     parser.add_argument(

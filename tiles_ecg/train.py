@@ -76,6 +76,11 @@ def _build(cfg: DictConfig) -> tuple[Any, Any, Any]:
             objective.check(cfg.dataset.n_leads, round(cfg.dataset.window_s * cfg.dataset.sample_rate))
         except ValueError as error:
             raise ConfigError(str(error)) from error
+    if cfg.get("task") is not None and not hasattr(objective, "build_for"):
+        raise ConfigError(
+            f"task = {cfg.task.name}: {type(objective).__name__} learns without labels and would not use it; give "
+            "objective=finetune, probe or fusion, or leave the task out"
+        )
     callbacks = _listed(instantiate(cfg.callback, _convert_="all"))
     trainer = _trainer(cfg, callbacks)
     stores = cfg.dataset.store if cfg.dataset.store is not None else str(default_store())

@@ -16,6 +16,7 @@ from torch import nn
 
 from tiles_ecg.callback.checkpoint import Checkpoint, save_encoder
 from tiles_ecg.config import ConfigError
+from tiles_ecg.encoder.encoder_file import read_encoder_file
 from tiles_ecg.objective.simclr import SimCLR
 from tiles_ecg.store import Store
 
@@ -52,6 +53,22 @@ def test_the_encoder_file_says_what_its_input_needs(tiles_train: Run, small_stor
     assert wanted.items() <= about["preprocessing"].items()
     assert about["stores"] == [Store(small_store).digest]
     assert about["step"] == 4
+
+
+def test_the_encoder_file_says_whose_labels_it_learned_from(
+    finetune: Run, tiles_train: Run, tone_store: Path, small_store: Path
+) -> None:
+    def labelled(folder: Path) -> tuple[str, ...]:
+        files = [folder / "checkpoints" / f"last.{kind}" for kind in ("ckpt", "safetensors")]
+        (found,) = {read_encoder_file(file)[0].labelled for file in files}
+        return found
+
+    assert labelled(tiles_train("pre-trained")) == ()
+    tuned = finetune("tuned")
+    assert labelled(tuned) == (Store(tone_store).digest,)
+    further = ("encoder=pretrained", f"encoder.path={tuned}", "audit.accept=[labels]")
+    assert labelled(finetune("probed", "objective=probe", *further)) == (Store(tone_store).digest,)
+    assert labelled(finetune("frozen", "objective=probe")) == ()
 
 
 def test_a_checkpoint_says_of_its_encoder_what_the_file_beside_it_says(tiles_train: Run) -> None:

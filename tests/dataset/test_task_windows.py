@@ -56,7 +56,7 @@ def test_fewer_subjects_with_labels_are_among_more_and_all_stand_for_everyone(to
     whole = module(tone_store)
     used = [
         people(made, np.concatenate([made.train_rows, made.val_rows]))
-        for made in (module(tone_store, n_subjects=n) for n in (2, 4, 6, 99))
+        for made in (module(tone_store, n_subjects=n) for n in (2, 4, 6, 8))
     ]
     assert [len(part) for part in used] == [2, 4, 6, 8]
     assert used[0] < used[1] < used[2] < used[3] == people(whole, np.concatenate([whole.train_rows, whole.val_rows]))
@@ -86,6 +86,13 @@ def test_another_fold_or_protocol_is_not_gone_on_with(tone_store: Path) -> None:
         module(tone_store, fold=2).load_state_dict(state)
     with pytest.raises(ConfigError, match="protocol was"):
         module(tone_store, protocol=Protocol(3, 4, seed=1)).load_state_dict(state)
+
+
+def test_more_subjects_than_there_are_and_a_draw_of_all_are_refused(tone_store: Path) -> None:
+    with pytest.raises(ConfigError, match=r"n_subjects = 9: fold 0 has 8 training subjects; choose at most 8, or null"):
+        module(tone_store, n_subjects=9)
+    with pytest.raises(ConfigError, match=r"dataset.draw = 1: all training subjects have labels"):
+        module(tone_store, draw=1)
 
 
 def test_no_task_and_no_such_fold_are_refused(tone_store: Path) -> None:

@@ -234,33 +234,62 @@ def test_copies_between_the_stores_of_pre_training_and_of_the_task_are_found(fou
     trained = Windows([store(tmp_path / "pre.h5", {"z": noise(77), "y": -4 * raw}, ["person a", "someone"])])
     plan = plan_of(four, [0, 1, 4, 5])
     digests = [trained.stores[0].digest]
-    (check,) = audit_pretraining("simclr", digests, trained, four, plan)
+    (check,) = audit_pretraining("simclr", digests, [trained], four, plan)
     assert not check.passed
     assert check.detail.startswith(
         "simclr saw, without labels, in pre-training windows of 1 of 2 recordings that are judged on (2 pairs of "
         "near-duplicates), of person c"
     )
     assert "1 subject ids stand in both (person a), of the same people or not" in check.detail
-    (check,) = audit_pretraining("simclr", digests, trained, four, plan_of(four, [6, 7]))  # `person c` is not judged on
+    only_d = plan_of(four, [6, 7])  # `person c` is not judged on
+    (check,) = audit_pretraining("simclr", digests, [trained], four, only_d)
     assert check.passed
     assert not check.is_unknown
+
+
+def test_labels_of_what_is_judged_on_are_not_taken_for_pre_training(four: Windows, tmp_path: Path) -> None:
+    plan, digest = plan_of(four, [0, 1, 4, 5]), four.stores[0].digest
+    (check,) = audit_pretraining("tuned", ["x", digest], [], four, plan, labelled=[digest])
+    assert (check.name, check.passed) == ("labels", False)
+    assert check.detail == "tuned saw these recordings, with labels, in fine-tuning: four.h5"
+    with pytest.raises(LeakError, match="labels: tuned saw these recordings"):
+        require([check], accept=["pretraining"])
+    (check,) = audit_pretraining("tuned", ["x", digest], [], four, plan, labelled=["x"])
+    assert check.name == "pretraining"
+    copied = Windows([store(tmp_path / "tuned.h5", {"z": noise(77), "y": -4 * noise(2)})])
+    digests = [copied.stores[0].digest]
+    (check,) = audit_pretraining("tuned", digests, [copied], four, plan, labelled=digests)
+    assert (check.name, check.passed) == ("labels", False)
+    assert check.detail.startswith("tuned saw, with labels, in fine-tuning windows of 1 of 2 recordings")
+
+
+def test_copies_that_a_verification_compares_are_found(tmp_path: Path) -> None:
+    raw = {name: noise(seed) for seed, name in enumerate("abcdef")}
+    raw["b"] = -3 * raw["a"] + 1
+    people = ["anna", "anna", "ben", "ben", "cleo", "cleo"]
+    windows = Windows([store(tmp_path / "people.h5", raw, people)])
+    plan = plan_of(windows, [0, 1, 2, 3])
+    assert audit(plan, windows)["duplicates"].passed
+    plan = replace(plan, target=replace(plan.target, kind="verification"))
+    check = audit(plan, windows)["duplicates"]
+    assert (check.passed, check.detail) == (False, "2 pairs of windows that are compared, of anna = anna")
 
 
 def test_what_is_not_at_hand_is_unknown(
     four: Windows, small_store: Path, tmp_path: Path, make_store: MakeStore
 ) -> None:
     plan, trained = plan_of(four, [0, 1]), Windows([small_store])
-    (check,) = audit_pretraining("simclr", ["x"], None, four, plan)
+    (check,) = audit_pretraining("simclr", ["x"], [], four, plan)
     assert check.passed
     assert check.is_unknown
     assert "1 of 1 stores that simclr was trained on are not at hand: give audit.pretraining=[FILE.h5]" in check.detail
-    known, unknown = audit_pretraining("simclr", ["x", trained.stores[0].digest], trained, four, plan)
+    known, unknown = audit_pretraining("simclr", ["x", trained.stores[0].digest], [trained], four, plan)
     assert (known.passed, known.is_unknown, unknown.is_unknown) == (True, False, True)
-    (check,) = audit_pretraining("foreign", [], None, four, plan)
+    (check,) = audit_pretraining("foreign", [], [], four, plan)
     assert check.is_unknown
     assert "foreign does not say which stores it was trained on" in check.detail
     faster = Windows([make_store(tmp_path / "fast.h5", sample_rate=125.0, n_subjects=1, session_h=0.2)])
-    (check,) = audit_pretraining("simclr", [faster.stores[0].digest], faster, four, plan)
+    (check,) = audit_pretraining("simclr", [faster.stores[0].digest], [faster], four, plan)
     assert check.passed
     assert check.is_unknown
     assert "125 and 100 Hz" in check.detail

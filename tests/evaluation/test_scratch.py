@@ -26,6 +26,8 @@ def candidate(name: str, widths: list[int], path: str = "run/last.safetensors", 
         name=name,
         architecture={"widths": widths},
         windows=SimpleNamespace(normalise=normalise),
+        strict=path != "loose.ckpt",
+        trusted=("mine", "yours") if path == "loose.ckpt" else (),
         about=SimpleNamespace(path=Path(path)),
     )
 
@@ -50,6 +52,11 @@ def test_what_means_the_same_to_both_commands_is_passed_on() -> None:
 
 def test_without_candidates_the_network_is_that_of_the_command() -> None:
     assert network_overrides(TYPED, []) == {"": ["encoder=resnet18", "encoder.dropout=0.1"]}
+
+
+def test_an_encoder_of_another_package_is_trained_as_it_was_opened() -> None:
+    (network,) = network_overrides(TYPED, [candidate("a", [8], "loose.ckpt")]).values()
+    assert network[-2:] == ["encoder.strict=false", "encoder.trusted=[mine,yours]"]
 
 
 def test_every_architecture_is_trained_once_with_first_weights_and_its_own_normalisation() -> None:

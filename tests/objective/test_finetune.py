@@ -20,6 +20,7 @@ from tiles_ecg.objective.head import LinearHead
 from tiles_ecg.protocol import Protocol
 from tiles_ecg.task.classification import Classification
 from tiles_ecg.task.regression import Regression
+from tiles_ecg.task.verification import Verification
 
 
 class Encoder(nn.Sequential):
@@ -137,6 +138,16 @@ def test_the_loss_chooses_where_validation_subjects_cannot_tell_good_from_bad(
     assert np.isnan(logged["val/auroc"])
     assert logged["val/selection"] == -logged["val/loss"]
     assert "their truth is all the same): the loss chooses instead" in caplog.text
+
+
+def test_people_who_cannot_be_compared_choose_nothing_and_it_is_said(
+    tone_store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made, data, logged = module(tone_store, Verification("person"))
+    data.val_rows = data.val_rows[data.windows.subject[data.val_rows] == data.windows.subject[data.val_rows[0]]]
+    validate(made, data, [len(data.val_rows)])
+    assert np.isnan(logged["val/selection"])
+    assert "nothing can be chosen by them, the last step is judged" in caplog.text
 
 
 def test_what_a_validation_logs_is_told_before_it_happens(tone_store: Path) -> None:

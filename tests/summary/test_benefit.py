@@ -1,3 +1,5 @@
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,7 @@ from tiles_ecg.evaluation.comparison import Difference, Spread
 from tiles_ecg.evaluation.metric import metric
 from tiles_ecg.evaluation.predictions import Method, Predictions
 from tiles_ecg.summary.benefit import benefit, rival
+from tiles_ecg.summary.runs import Audit, Run
 from tiles_ecg.summary.section import Entry, Section
 from tiles_ecg.summary.standing import Comparison, Row, Standing
 
@@ -36,29 +39,39 @@ def standing_of(rows: list[Row], found: dict[tuple[Method, Method], float], name
     return Standing(section, (chosen,), tuple(rows), tuple(comparisons), (), None, ())
 
 
-ROWS = [row(RESNET, 0.90), row(UNTRAINED, 0.80), row(HEART_RATE, 0.85)]
+ROWS = [row(RESNET, 0.90), row(UNTRAINED, 0.80), row(HEART_RATE, 0.85), row(SCRATCH, 0.80)]
 
 
 @pytest.mark.parametrize(
-    ("untrained", "rate", "answer"),
+    ("untrained", "rate", "scratch", "answer"),
     [
-        (0.10, 0.05, "af: pre-training helped."),
-        (0.10, 0.01, "af: pre-training helped, but is not shown to be worth more than heart rate and HRV."),
-        (0.10, -0.05, "af: pre-training helped, but is not shown to be worth more than heart rate and HRV."),
-        (0.01, 0.05, "af: pre-training did not measurably help."),
-        (-0.10, 0.05, "af: pre-training did not help; it made a result worse."),
+        (0.1, 0.1, 0.1, "helped."),
+        (0.1, 0.0, 0.1, "helped, but it is not shown to be worth more than pulse."),
+        (0.1, -0.1, 0.1, "helped, but pulse did better."),
+        (0.1, 0.1, -0.1, "helped, but training did better."),
+        (0.1, -0.1, -0.1, "helped, but pulse as well as training did better."),
+        (0.1, 0.0, 0.0, "helped, but it is not shown to be worth more than pulse, or training."),
+        (0.1, 0.0, -0.1, "helped, but training did better, and it is not shown to be worth more than pulse."),
+        (0.0, 0.1, 0.1, "did not measurably help."),
+        (-0.1, 0.1, 0.1, "did not help; it made the result worse."),
     ],
-)
-def test_the_answer_follows_from_the_paired_differences(untrained: float, rate: float, answer: str) -> None:
-    told = benefit(standing_of(ROWS, {(RESNET, UNTRAINED): untrained, (RESNET, HEART_RATE): rate}), "af")
-    assert told.lead == answer
+)  # fmt: skip
+def test_the_answer_follows_from_the_paired_differences(
+    untrained: float, rate: float, scratch: float, answer: str
+) -> None:
+    found = {(RESNET, UNTRAINED): untrained, (RESNET, HEART_RATE): rate, (RESNET, SCRATCH): scratch}
+    told = benefit(standing_of(ROWS, found), "af").lead
+    told = told.replace("training from scratch", "training").replace("heart rate and HRV", "pulse")
+    assert told == f"af: pre-training {answer}"
 
 
 def test_each_control_is_named_with_its_difference() -> None:
-    told = benefit(standing_of(ROWS, {(RESNET, UNTRAINED): 0.10, (RESNET, HEART_RATE): -0.05}), "af")
+    found = {(RESNET, UNTRAINED): 0.10, (RESNET, HEART_RATE): -0.05, (RESNET, SCRATCH): 0.0}
+    told = benefit(standing_of(ROWS, found), "af")
     assert told.text == (
         "resnet8, linear (AUROC 0.900 [0.850, 0.950]) is better than untrained, linear by 0.100 [0.080, 0.120], "
-        "and worse than heart rate and HRV, linear by 0.050 [0.030, 0.070]."
+        "worse than heart rate and HRV, linear by 0.050 [0.030, 0.070], and not distinguishable from "
+        "training from scratch, fine-tuned (difference 0.000 [\N{MINUS SIGN}0.020, 0.020])."
     )
 
 
@@ -78,13 +91,47 @@ def test_a_missing_control_leaves_the_answer_open() -> None:
     assert told.lead == "af: whether pre-training helped is not known, as untrained is missing."
     assert "not compared with untrained, which is missing" in told.text
     only = benefit(standing_of(ROWS[:2], {(RESNET, UNTRAINED): 0.1}), "af")
-    assert only.lead == "af: pre-training helped; whether more than heart rate and HRV do is not known."
+    assert only.lead == (
+        "af: pre-training helped; "
+        "whether it is worth more than heart rate and HRV, or training from scratch, is not known."
+    )
 
 
 def test_fine_tuning_is_held_against_the_same_training_from_scratch() -> None:
     rows = [row(TUNED, 0.9), row(UNTRAINED, 0.5), row(SCRATCH, 0.9), row(HEART_RATE, 0.8)]
     found = {(TUNED, UNTRAINED): 0.4, (TUNED, SCRATCH): 0.0, (TUNED, HEART_RATE): 0.1}
     assert benefit(standing_of(rows, found), "af").lead == "af: pre-training did not measurably help."
+
+
+@pytest.mark.parametrize(
+    ("frozen", "tuned", "answer"),
+    [
+        (0.1, 0.1, "af: pre-training helped."),
+        (0.1, 0.0, "af: pre-training helped 1 of 2 methods."),
+        (-0.1, 0.1, "af: pre-training helped 1 of 2 methods and made 1 worse."),
+        (-0.1, 0.0, "af: pre-training did not help; it made 1 of 2 methods worse."),
+    ],
+)
+def test_one_method_that_gained_does_not_speak_for_the_others(frozen: float, tuned: float, answer: str) -> None:
+    rows = [row(RESNET, 0.9), row(TUNED, 0.9), row(UNTRAINED, 0.8), row(SCRATCH, 0.8), row(HEART_RATE, 0.5)]
+    beside = {(RESNET, HEART_RATE): 0.4, (TUNED, HEART_RATE): 0.4, (RESNET, SCRATCH): 0.1}
+    found = {(RESNET, UNTRAINED): frozen, (TUNED, SCRATCH): tuned} | beside
+    assert benefit(standing_of(rows, found), "af").lead == answer
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        ("passed", ""),
+        ("unknown", " Whether pre-training saw recordings that are judged on is not known."),
+        ("failed, but accepted", " Pre-training saw recordings that are judged on, without labels."),
+    ],
+)
+def test_what_pre_training_saw_stands_beside_what_it_was_worth(outcome: str, said: str) -> None:
+    found = standing_of(ROWS, {(RESNET, UNTRAINED): 0.1})
+    run = Run(Path(), "aa", {}, (), (Audit("pretraining", outcome, ""), Audit("overlap", "unknown", "")), {}, "", ())
+    seen = replace(found, section=replace(found.section, runs=(run,)))
+    assert benefit(seen, "af").text == benefit(found, "af").text + said
 
 
 def test_an_encoder_without_all_folds_is_named_and_not_judged() -> None:

@@ -93,6 +93,24 @@ def test_two_protocols_never_share_a_table_of_methods(
     ]
 
 
+def test_the_overview_has_a_table_for_each_protocol_of_a_task(
+    tmp_path: Path, run_folder: Fabricate, fabricate: Fabricate
+) -> None:
+    run_folder(tmp_path / "a", [fabricate(protocol="aaaa")])
+    run_folder(tmp_path / "b", [fabricate(protocol="bbbb")])
+    run_folder(tmp_path / "c", [fabricate(protocol="cccc", task="sex")])
+    blocks = report(tmp_path)
+    head = [block for block in blocks[: blocks.index(Heading("af (aaaa)", 2))] if isinstance(block, Table)]
+    assert [table.head[1:] for table in head] == [("af (aaaa): AUROC", "sex: AUROC"), ("af (bbbb): AUROC",)]
+
+
+def test_the_protocol_is_said_in_words(tmp_path: Path, run_folder: Fabricate, fabricate: Fabricate) -> None:
+    run_folder(tmp_path, [fabricate()], about={"examples": 3146})
+    said = text_of(report(tmp_path), Paragraph)
+    assert "Binary of a window (rest, AF); 3,146 examples of 20 subjects" in said
+    assert "decided by AUROC" in said
+
+
 def test_differences_name_what_one_side_lacks_and_look_into_groups() -> None:
     first = {"a": 1, "windows": {"n": 3, "rate": 100.0}, "stores": ["x", "y"]}
     second = {"a": 1, "windows": {"n": 4, "rate": 100.0}, "stores": ["x"], "new": 2}

@@ -198,6 +198,15 @@ def test_one_fold_and_several_seeds_are_said():
     assert about(both) == "120 examples of 10 subjects, 1 fold, 2 seeds pooled"
 
 
+def test_seeds_of_all_methods_in_a_figure_are_said():
+    one = make("binary")
+    three = replace(some(one, np.tile(np.arange(len(one)), 3)), seed=np.repeat([0, 1, 2], len(one)))
+    assert about(one, three) == "120 examples of 10 subjects, 5 folds, 1 to 3 seeds pooled"
+    captions = {figure.title: figure.caption for figure in figures({"a": one, "b": three})}
+    for title in ("ROC and precision-recall", "Confusion", "Calibration"):
+        assert ("1 to 3 seeds" in captions[title]) == (title != "Confusion")  # which shows the best encoder only
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_constant_scores_are_drawn(kind):
     predictions = {title: replace(one, score=np.full_like(one.score, 0.5)) for title, one in pair(kind).items()}

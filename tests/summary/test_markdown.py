@@ -45,6 +45,10 @@ def test_text_is_never_read_as_a_sign(text: str, escaped: str) -> None:
     assert escape(text) == escaped
 
 
+def test_a_column_without_text_stands_to_the_left() -> None:
+    assert "| --- | --- |" in markdown([table("T", ["Method", "Remarks"], [["a", ""], ["b", ""]])], "")
+
+
 def test_columns_of_numbers_stand_to_the_right() -> None:
     rows = [["a", "0.9 [0.8, 1.0]", "said"], ["b", "not run", "3 words"], ["c", "\N{MINUS SIGN}0.1", ""]]
     text = markdown([table("T", ["Method", "AUROC", "Remarks"], rows)], "")

@@ -130,6 +130,16 @@ def test_regressions_and_pairs_are_put_together_too(
     assert who.entries[0].predictions.other_id.shape == (80,)
 
 
+def test_the_majority_of_a_regression_is_called_its_mean(
+    tmp_path: Path, run_folder: Fabricate, fabricate: Fabricate
+) -> None:
+    majority = Method("majority", "none", "control")
+    run_folder(tmp_path / "a", [fabricate(majority, kind="regression")])
+    run_folder(tmp_path / "b", [fabricate(majority, protocol="ba9876543210")])
+    names = {section.about["kind"]: section.entries[0].method.title for section in sections(find_runs([tmp_path])[0])}
+    assert names == {"regression": "mean", "binary": "majority"}
+
+
 @pytest.mark.parametrize(
     ("numbers", "text"), [([0], "0"), ([2, 0, 1], "0-2"), ([0, 1, 2, 4], "0-2, 4"), ([1, 3], "1, 3"), ([], "")]
 )

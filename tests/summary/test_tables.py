@@ -67,9 +67,10 @@ def test_controls_that_were_not_run_have_their_row_and_the_command(
     assert [row[0].text for row in shown.rows] == names
     remarks, first = column(shown, "Remarks"), column(shown, "AUROC [95 %]")
     assert first["untrained"] == first["from scratch"] == first["majority or mean"] == "not run"
-    assert remarks["untrained"] == "tiles-evaluate task=af dataset.store=a.h5 protocol.seed=3"
+    assert remarks["untrained"] == "tiles-evaluate task=af dataset.store=a.h5 protocol.seed=3 'encoders=[runs/a]'"
     assert remarks["from scratch"] == (
-        "tiles-train -m objective=finetune task=af dataset.store=a.h5 protocol.seed=3 dataset.fold=0,1,2,3,4"
+        "tiles-train -m objective=finetune task=af dataset.store=a.h5 protocol.seed=3 encoder=pretrained "
+        "encoder.path=runs/a encoder.fresh=true dataset.fold=0,1,2,3,4"
     )
 
 
@@ -86,6 +87,14 @@ def test_every_table_has_all_controls_whatever_was_run(
         "from scratch, fine-tuned",
     ]
     assert "not run" not in column(shown, "AUROC [95 %]").values()
+
+
+def test_the_mean_fills_the_row_of_the_majority_in_a_regression(
+    stand: Callable[..., list[Standing]], fabricate: Fabricate
+) -> None:
+    (found,) = stand(*(fabricate(method, kind="regression") for method in (RESNET, MAJORITY)))
+    names = [row[0].text for row in tables.methods(found).rows]
+    assert names == ["resnet8, linear", "mean", "heart rate and HRV", "untrained", "from scratch"]
 
 
 def test_each_encoder_is_compared_with_every_control_and_every_other_encoder_once(

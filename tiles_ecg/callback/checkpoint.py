@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from pydantic import PositiveInt
 from safetensors.torch import save_file
 from torch import nn
 
-from tiles_ecg.config import ConfigError
+from tiles_ecg.callback.monitor import check_monitor
 from tiles_ecg.encoder.encoder_file import ENCODER_FORMAT, ENCODER_FORMAT_VERSION, ExportedEncoder
 
 
@@ -59,15 +58,9 @@ class Checkpoint(Callback):
         """Find a metric that no validation will log before the run begins.
 
         Raises:
-            ConfigError: If the objective tells what it logs, the metric is not among that, and it is no probe's.
+            ConfigError: See `check_monitor`.
         """
-        logged = getattr(objective, "VALIDATED", (self.monitor,))
-        if self.monitor not in logged and not self.monitor.startswith("probe/"):
-            near = get_close_matches(self.monitor, logged, n=1)
-            raise ConfigError(
-                f"callback.checkpoint.monitor = {self.monitor}: no validation logs it; choose one of "
-                f"{', '.join(logged)}, or a probe's{f' (did you mean {near[0]}?)' if near else ''}"
-            )
+        check_monitor("callback.checkpoint.monitor", self.monitor, objective)
 
     def state_dict(self) -> dict[str, Any]:
         """The best value so far."""
@@ -160,7 +153,9 @@ class Checkpoint(Callback):
     @staticmethod
     def _about(trainer: Trainer, exported: ExportedEncoder) -> dict[str, Any]:
         windows = trainer.datamodule.windows  # type: ignore[attr-defined]
-        first = windows.stores[0]
+        first, digests = windows.stores[0], [store.digest for store in windows.stores]
+        has_labels = hasattr(trainer.datamodule, "plan")  # type: ignore[attr-defined]
+        learns_labels = has_labels and not getattr(trainer.lightning_module, "is_frozen", False)
         return {
             "architecture": exported.architecture,
             "preprocessing": {
@@ -170,7 +165,8 @@ class Checkpoint(Callback):
                 "n_leads": first.n_leads,
                 "normalise": windows.normalise,
             },
-            "stores": list(dict.fromkeys([*exported.stores, *(store.digest for store in windows.stores)])),
+            "stores": list(dict.fromkeys([*exported.stores, *digests])),
+            "labelled": list(dict.fromkeys([*exported.labelled, *(digests if learns_labels else [])])),
         }
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt
@@ -126,13 +125,10 @@ class Judge(Callback):
         os.replace(scratch, self.folder / PROTOCOL_FILE)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tell W&B the protocol; leave a run that early stopping ended before it was resumed as it is."""
+        """Tell W&B the protocol."""
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger) and trainer.is_global_zero:
                 logger.experiment.config.update({"protocol": self._data.plan.hash}, allow_val_change=True)
-        stops = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]
-        if any(stop.wait_count >= stop.patience for stop in stops):
-            trainer.should_stop = True
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add the protocol's hash and the fold."""

@@ -38,7 +38,7 @@ class TaskDataModule(LightningDataModule):
         n_leads: C; must be the stores'.
         fold: Number of the outer fold that is judged on.
         n_subjects: Training subjects that have labels; null means all. Below four, none is left to choose by.
-        draw: Number of the draw of those subjects.
+        draw: Number of the draw of those subjects; 0 where all have labels.
         normalise: See `Windows`.
         min_quality: Windows of less quality are not used.
         on_device: Whether the windows are held on the device: `auto` on a GPU where they fit.
@@ -46,7 +46,7 @@ class TaskDataModule(LightningDataModule):
         seed: Of the order.
 
     Raises:
-        ConfigError: If there is no task.
+        ConfigError: If there is no task, or a draw without a number of subjects.
     """
 
     def __init__(
@@ -70,6 +70,11 @@ class TaskDataModule(LightningDataModule):
         super().__init__()
         if task is None:
             raise ConfigError("task = null: fine-tuning needs to know what is predicted; give task=NAME")
+        if draw and n_subjects is None:
+            raise ConfigError(
+                f"dataset.draw = {draw}: all training subjects have labels, so that none are drawn; give "
+                "dataset.n_subjects, or dataset.draw=0"
+            )
         self._held = HeldWindows(store, sample_rate, window_s, n_leads, normalise, on_device)
         self.task = task
         self.protocol = protocol
@@ -135,13 +140,21 @@ class TaskDataModule(LightningDataModule):
 
         if self.n_subjects is None:
             return plan.folds[self.fold_number], []
+        n_most = len(np.unique(plan.group[plan.folds[self.fold_number].train]))
+        if self.n_subjects > n_most:
+            raise ConfigError(
+                f"dataset.n_subjects = {self.n_subjects}: fold {self.fold_number} has {n_most} training subjects; "
+                f"choose at most {n_most}, or null for all"
+            )
         fold = few_labels(plan, self.fold_number, self.n_subjects, self.draw)
-        n_groups = len(np.unique(plan.group[fold.train]))
-        notes = [f"{n_groups} of the training subjects of fold {self.fold_number} have labels (draw {self.draw})"]
+        notes = [
+            f"{self.n_subjects} of the {n_most} training subjects of fold {self.fold_number} have labels (draw "
+            f"{self.draw})"
+        ]
         if not fold.inner:
             notes.append(
-                f"{n_groups} subjects with labels are too few to choose by: the last step is judged, at thresholds of "
-                "0.5"
+                f"{self.n_subjects} subjects with labels are too few to choose by: the last step is judged, at "
+                "thresholds of 0.5"
             )
         for note in notes:
             log.info("%s", note)

@@ -19,6 +19,8 @@ ENCODER_FORMAT = "tiles_ecg encoder"
 ENCODER_FORMAT_VERSION = "1"
 KINDS = "a run folder, its .ckpt or .safetensors"
 _KEYS = ("encoder", "preprocessing", "stores", "step")
+_MORE = ("labelled",)
+"""Key that a description may lack."""
 _ZIP, _HDF5, _PICKLE = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"\x80"
 _WHERE_IN_OLD = "encoder."
 """Prefix of the encoder's weights in a checkpoint that does not say it."""
@@ -44,6 +46,7 @@ class EncoderFile:
             their digests. Empty where no config is at hand.
         step: Of the training.
         digest: Hash of the weights.
+        labelled: Those of `stores` whose labels it learned from.
     """
 
     path: Path
@@ -53,6 +56,7 @@ class EncoderFile:
     store_paths: tuple[str, ...]
     step: int
     digest: str
+    labelled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,12 +68,14 @@ class ExportedEncoder:
         architecture: Its config.
         sample_rate: Of its input, Hz; None for that of the stores.
         stores: Digests of what it was trained on before this run.
+        labelled: Those of them whose labels it learned from.
     """
 
     network: nn.Module
     architecture: dict[str, Any]
     sample_rate: float | None = None
     stores: tuple[str, ...] = ()
+    labelled: tuple[str, ...] = ()
 
 
 def read_encoder_file(path: str | Path) -> tuple[EncoderFile, dict[str, Tensor]]:
@@ -114,7 +120,7 @@ def _from_safetensors(file: Path, head: bytes) -> tuple[dict[str, Any], dict[str
         with safe_open(file, "pt") as opened:
             metadata = opened.metadata() or {}
             _check_format(file, metadata)
-            about = {key: json.loads(metadata[key]) for key in _KEYS if key in metadata}
+            about = {key: json.loads(metadata[key]) for key in _KEYS + _MORE if key in metadata}
             return about, {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118
     except SafetensorError as error:
         if head.startswith(_PICKLE):  # the length that safetensors begin with may look like this too
@@ -202,10 +208,12 @@ def _described(file: Path, about: Mapping[str, Any], weights: Mapping[str, Tenso
         raise EncoderFileError(f"{file}: n_leads = {n_leads} of its input; it must be a whole number > 0")
     if not isinstance(stores, list) or not isinstance(step, int):
         raise EncoderFileError(f"{file}: does not say what its encoder was trained on, and how long; give {KINDS}")
-    digests = tuple(map(str, stores))
-    return EncoderFile(
-        file, architecture, preprocessing, digests, trained_on(file, about.get("config")), step, weights_digest(weights)
-    )
+    labelled = about.get("labelled", [])
+    if not isinstance(labelled, list):
+        raise EncoderFileError(f"{file}: does not say whose labels its encoder learned from; give {KINDS}")
+    paths = trained_on(file, about.get("config"))
+    digests, with_labels = (tuple(map(str, listed)) for listed in (stores, labelled))
+    return EncoderFile(file, architecture, preprocessing, digests, paths, step, weights_digest(weights), with_labels)
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:

@@ -86,8 +86,9 @@ class PretrainedEncoder(nn.Module):
 
     def exported(self) -> ExportedEncoder:
         """What a checkpoint keeps."""
-        stores = () if self.is_fresh else self.about.stores
-        return ExportedEncoder(self.network, self.architecture, self.trained_rate, stores)
+        about, rate = self.about, self.trained_rate
+        stores, labelled = ((), ()) if self.is_fresh else (about.stores, about.labelled)
+        return ExportedEncoder(self.network, self.architecture, rate, stores, labelled)
 
     def forward(self, signal: Tensor) -> Tensor:
         """Embed windows.

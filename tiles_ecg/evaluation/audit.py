@@ -12,6 +12,7 @@ from tiles_ecg.evaluation.duplicates import Duplicate, near_duplicates, search_n
 from tiles_ecg.evaluation.sides import (
     common_subjects,
     common_time,
+    compared_duplicates,
     named,
     parted_duplicates,
     rows_of_store,
@@ -25,7 +26,14 @@ Indices = NDArray[np.int64]
 ADVICE = {
     "subjects": "split by subject: make the plan with Protocol.plan",
     "overlap": "split by subject, or prepare with a step_s of at least window_s",
-    "duplicates": "keep those subjects on one side: give inseparable_subjects(...) to Protocol.plan",
+    "duplicates": (
+        "keep those subjects on one side: give inseparable_subjects(...) to Protocol.plan; of recordings that are "
+        "compared with each other, leave the copies out"
+    ),
+    "labels": (
+        "judge an encoder that has not learned from labels of these recordings; a fine-tuned one is judged by its own "
+        "run, on the fold that it was not trained on"
+    ),
     "pretraining": (
         "pre-train without these recordings; or, where this is known and the report may say so, "
         "audit.accept=[pretraining]"
@@ -34,6 +42,7 @@ ADVICE = {
 }
 """What would be right, by the name of the check."""
 MOST_LINES = 3
+WITH_LABELS, WITHOUT_LABELS = "with labels, in fine-tuning", "without labels, in pre-training"
 
 
 class LeakError(Exception):
@@ -47,7 +56,7 @@ class Check:
     """One question of the audit, answered.
 
     Attributes:
-        name: `subjects`, `overlap`, `duplicates`, `pretraining` or `sealed`.
+        name: `subjects`, `overlap`, `duplicates`, `labels`, `pretraining` or `sealed`.
         passed: Whether no leak was found.
         detail: What was looked at, and what was found.
         is_unknown: Whether it passed only because it could not be looked at.
@@ -80,10 +89,11 @@ def audit_split(plan: Plan, windows: Windows, found: Sequence[Duplicate]) -> lis
     no_duplicate = [f"no near-duplicate windows on {where}"]
     no_duplicate += [f"{len(found):,} pairs stay on one side"] * (len(found) > 0)
     no_duplicate += search_notes(windows, target.row)
+    compared = compared_duplicates(target, windows, found)
     return [
         _check("subjects", common_subjects(target, windows, splits), no_subject),
         _check("overlap", common_time(target, windows, splits), [f"no windows that overlap in time on {where}"]),
-        _check("duplicates", parted_duplicates(target, windows, splits, found), no_duplicate),
+        _check("duplicates", parted_duplicates(target, windows, splits, found) + compared, no_duplicate),
     ]
 
 
@@ -101,27 +111,40 @@ def _recordings_without_subject(windows: Windows, rows: Indices) -> int:
 
 
 def audit_pretraining(
-    encoder_name: str, digests: Sequence[str], trained: Windows | None, windows: Windows, plan: Plan
+    encoder_name: str,
+    digests: Sequence[str],
+    trained: Sequence[Windows],
+    windows: Windows,
+    plan: Plan,
+    labelled: Sequence[str] = (),
 ) -> list[Check]:
-    """Check whether an encoder saw, in pre-training, what it is judged on.
+    """Check whether an encoder saw, in training, what it is judged on.
 
     Args:
         encoder_name: For the messages.
         digests: Of the stores that it was trained on, as it says itself.
-        trained: Those stores, or as many of them as are at hand.
+        trained: Those stores, or as many of them as are at hand; those prepared alike together.
         windows: That are judged on.
         plan: Of the protocol.
+        labelled: Digests of those whose labels it learned from.
 
     Returns:
-        Checks named `pretraining`.
+        Checks named `pretraining`, or `labels` where it saw recordings with their labels.
     """
-    same = [store.path.name for store in windows.stores if store.digest in digests]
-    if same:
-        detail = f"{encoder_name} saw these recordings, without labels, in pre-training: {named(same)}"
-        return [Check("pretraining", False, detail)]
-    at_hand = set() if trained is None else {store.digest for store in trained.stores}
+    checks = []
+    for name, how in (("labels", WITH_LABELS), ("pretraining", WITHOUT_LABELS)):
+        same = [
+            store.path.name
+            for store in windows.stores
+            if store.digest in digests and (store.digest in labelled) == (name == "labels")
+        ]
+        if same:
+            checks.append(Check(name, False, f"{encoder_name} saw these recordings, {how}: {named(same)}"))
+    if checks:
+        return checks
+    at_hand = {store.digest for part in trained for store in part.stores}
     n_stores, n_missing = len(set(digests)), len(set(digests) - at_hand)
-    checks = [] if trained is None else [_check_trained(encoder_name, trained, windows, plan)]
+    checks = [_check_trained(encoder_name, part, windows, plan, labelled) for part in trained]
     if digests and not n_missing:
         return checks
     missing = (
@@ -133,7 +156,7 @@ def audit_pretraining(
     return [*checks, Check("pretraining", True, detail, is_unknown=True)]
 
 
-def _check_trained(encoder_name: str, trained: Windows, windows: Windows, plan: Plan) -> Check:
+def _check_trained(encoder_name: str, trained: Windows, windows: Windows, plan: Plan, labelled: Sequence[str]) -> Check:
     judged = np.unique(np.concatenate([fold.test for fold in plan.folds]))
     rows = plan.target.row[plan.target.windows_of(judged)]
     every = np.arange(len(trained))
@@ -149,14 +172,16 @@ def _check_trained(encoder_name: str, trained: Windows, windows: Windows, plan: 
     if not found:
         first = f"{encoder_name}: no window that is judged on is a near-duplicate of one it was trained on"
         return Check("pretraining", True, "; ".join([first, *notes]))
+    stores = np.searchsorted(trained.first_row, [duplicate.first for duplicate in found], side="right") - 1
+    has_labels = any(trained.stores[number].digest in labelled for number in np.unique(stores).tolist())
     n_recordings = len({int(windows.recording[duplicate.second]) for duplicate in found})
     subjects = dict.fromkeys(windows.subject_id[windows.subject[duplicate.second]] for duplicate in found)
     first = (
-        f"{encoder_name} saw, without labels, in pre-training windows of {n_recordings:,} of "
+        f"{encoder_name} saw, {WITH_LABELS if has_labels else WITHOUT_LABELS} windows of {n_recordings:,} of "
         f"{len(np.unique(windows.recording[rows])):,} recordings that are judged on ({len(found):,} pairs of "
         f"near-duplicates), of {named(list(subjects))}"
     )
-    return Check("pretraining", False, "; ".join([first, *notes]))
+    return Check("labels" if has_labels else "pretraining", False, "; ".join([first, *notes]))
 
 
 def require(checks: Sequence[Check], accept: Sequence[str] = ()) -> None:

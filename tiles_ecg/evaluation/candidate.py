@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -13,9 +14,10 @@ from torch import nn
 from tiles_ecg.config import ConfigError
 from tiles_ecg.dataset.held import HeldWindows
 from tiles_ecg.dataset.windows import Normalise, Windows
-from tiles_ecg.encoder.encoder_file import EncoderFile, read_encoder_file
+from tiles_ecg.encoder.encoder_file import EncoderFile, EncoderFileError, read_encoder_file
 from tiles_ecg.encoder.pretrained import PretrainedEncoder
-from tiles_ecg.evaluation.controls import UNTRAINED
+from tiles_ecg.evaluation.archive import file_stem
+from tiles_ecg.evaluation.controls import FROM_SCRATCH, HEART_RATE, MAJORITY, UNTRAINED
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Candidate:
         notes: What was converted on loading.
         is_control: Whether it is there to be judged against.
         seed: Of its first weights, for a control.
+        strict: As it was opened with; see `PretrainedEncoder`.
+        trusted: Likewise.
     """
 
     name: str
@@ -41,6 +45,8 @@ class Candidate:
     notes: tuple[str, ...] = field(default=())
     is_control: bool = False
     seed: int = 0
+    strict: bool = True
+    trusted: tuple[str, ...] = ()
 
     def described(self) -> dict[str, Any]:
         """Where it comes from, JSON-able."""
@@ -92,6 +98,23 @@ def named_paths(encoders: Sequence[str] | Mapping[str, Any] | None) -> dict[str,
     return named
 
 
+def all_named(encoders: Sequence[str] | Mapping[str, Any] | None, plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Name -> path or config node: the encoder of `encoder=pretrained`, if it is one, and those of `encoders`.
+
+    Raises:
+        ConfigError: If two have one name, or one too like another's or a control's to be told apart in file names.
+    """
+    first = dict.fromkeys(named_paths([plain["path"]]), plain) if plain.get("path") else {}
+    others = named_paths(encoders)
+    for one, other in combinations([MAJORITY, HEART_RATE, UNTRAINED, FROM_SCRATCH, *first, *others], 2):
+        if file_stem(one).lower() == file_stem(other).lower():
+            raise ConfigError(
+                f"encoders: {other!r} is too like the name of another encoder or control, {one!r}; name them "
+                "otherwise: encoders={a:PATH,b:PATH}"
+            )
+    return {**first, **others}
+
+
 def _name(path: Path) -> str:
     if path.suffix not in (".ckpt", ".safetensors"):
         return path.resolve().name
@@ -99,17 +122,60 @@ def _name(path: Path) -> str:
     return f"{folder.parent.name} {path.stem}" if folder.name == "checkpoints" else path.stem
 
 
-def read_candidate(name: str, path: str, open_windows: Opener) -> Candidate:
+def candidate_of(name: str, what: Any, open_windows: Opener, windows: Windows) -> Candidate:
+    """An encoder from a path, from a node with one (and `strict` and `trusted`), or from the config of a network.
+
+    Args:
+        name: For tables.
+        what: One of these.
+        open_windows: Opens the stores.
+        windows: They, normalised for an encoder that does not say what it was trained with.
+
+    Raises:
+        EncoderFileError: If it cannot be read.
+        ConfigError: If it is none of these, or the stores were prepared otherwise than its input must be.
+    """
+    node = {"path": what} if isinstance(what, str) else what
+    if not isinstance(node, Mapping) or not (node.get("path") or node.get("_target_")):
+        raise ConfigError(f"encoders.{name} = {what}: give a run folder, a .ckpt or a .safetensors")
+    if not node.get("path"):
+        return plain_candidate(name, node, windows)
+    if node.get("fresh"):
+        raise ConfigError("encoder.fresh = true: every encoder is judged untrained beside itself; leave fresh out")
+    strict, trusted = bool(node.get("strict", True)), tuple(node.get("trusted", ()))
+    return read_candidate(name, str(node["path"]), open_windows, windows.normalise, strict, trusted)
+
+
+def read_candidate(
+    name: str,
+    path: str,
+    open_windows: Opener,
+    normalise: Normalise = "subject",
+    strict: bool = True,
+    trusted: tuple[str, ...] = (),
+) -> Candidate:
     """An encoder from a run folder or file, checked against the stores.
+
+    Args:
+        name: For tables.
+        path: See `read_encoder_file`.
+        open_windows: Opens the stores.
+        normalise: Of an encoder that does not say what it was trained with.
+        strict: See `PretrainedEncoder`.
+        trusted: See `PretrainedEncoder`.
 
     Raises:
         EncoderFileError: If it cannot be read.
         ConfigError: If the stores were prepared otherwise than its input must be.
     """
     about, _ = read_encoder_file(path)
-    windows = open_windows(about.preprocessing["normalise"])
-    encoder = PretrainedEncoder(path, windows.shape[0], windows.sample_rate)
-    return Candidate(name, encoder, windows, about.architecture, about, tuple(encoder.check(windows)))
+    needed = about.preprocessing.get("normalise", normalise)
+    if needed not in get_args(Normalise):
+        raise EncoderFileError(f"{about.path}: normalise = {needed} of its input; give an encoder of tiles-train")
+    windows = open_windows(needed)
+    encoder = PretrainedEncoder(path, windows.shape[0], windows.sample_rate, strict=strict, trusted=trusted)
+    notes = tuple(encoder.check(windows))
+    return Candidate(name, encoder, windows, about.architecture, about, notes, strict=strict, trusted=trusted)
 
 
 def plain_candidate(name: str, architecture: Mapping[str, Any], windows: Windows) -> Candidate:
@@ -142,4 +208,5 @@ def _untrained(candidate: Candidate, seed: int) -> nn.Module:
         if candidate.about is None:
             return plain_candidate("", candidate.architecture, candidate.windows).encoder
         windows = candidate.windows
-        return PretrainedEncoder(str(candidate.about.path), windows.shape[0], windows.sample_rate, fresh=True)
+        path, (n_leads, _), trusted = str(candidate.about.path), windows.shape, candidate.trusted
+        return PretrainedEncoder(path, n_leads, windows.sample_rate, fresh=True, trusted=trusted)

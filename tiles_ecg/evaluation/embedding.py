@@ -11,6 +11,11 @@ from tiles_ecg.task.target import TaskError
 
 AT_ONCE = 64
 """Windows that fit into a CPU's cache together."""
+ALL_ALIKE = (
+    "its embedding is the same for all windows, so that its predictions are the shares of the training sides and say "
+    "nothing of a window; ranked over all folds, they may lie below chance"
+)
+"""Note on what `is_constant`."""
 
 
 @torch.no_grad()
@@ -48,3 +53,8 @@ def embed(
             f"{rows[bad[0]]}); the encoder did not survive its training, or the store holds what it cannot take"
         )
     return embedding
+
+
+def is_constant(embedding: NDArray[np.float32]) -> bool:
+    """Whether all windows (N, D) are embedded alike, up to rounding."""
+    return bool((np.ptp(embedding, axis=0) <= 1e-6 * np.abs(embedding).max(axis=0)).all())

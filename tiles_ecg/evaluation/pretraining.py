@@ -22,16 +22,17 @@ def audit_encoder(candidate: Candidate, at_hand: Sequence[str], windows: Windows
     """
     if candidate.about is None:
         return []
-    digests = list(candidate.about.stores)
-    places = [*at_hand, *candidate.about.store_paths, str(DEFAULT_STORE)]
-    found = [path for path in places if _digest(path) in digests]
-    unique = {_digest(path): path for path in found}
-    trained: Any = Windows(list(unique.values()), "none") if set(unique) == set(digests) and unique else None
-    return audit_pretraining(candidate.name, digests, trained, windows, plan)
+    about = candidate.about
+    alike: dict[Any, dict[str, Store]] = {}
+    for store in filter(None, map(_opened, [*at_hand, *about.store_paths, str(DEFAULT_STORE)])):
+        if store.digest in about.stores:
+            alike.setdefault((store.sample_rate, store.window_length, store.n_leads), {})[store.digest] = store
+    trained = [Windows([store.path for store in stores.values()], "none") for stores in alike.values()]
+    return audit_pretraining(candidate.name, about.stores, trained, windows, plan, about.labelled)
 
 
-def _digest(path: str) -> str | None:
+def _opened(path: str) -> Store | None:
     try:
-        return Store(path).digest
+        return Store(path)
     except StoreError:
         return None

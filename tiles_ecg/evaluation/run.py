@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 
 from tiles_ecg.config import ConfigError
 from tiles_ecg.dataset.windows import Normalise
+from tiles_ecg.evaluation.archive import file_stem
 from tiles_ecg.evaluation.candidate import (
     Candidate,
     Opener,
-    named_paths,
+    all_named,
+    candidate_of,
     plain_candidate,
-    read_candidate,
     untrained_twins,
 )
 from tiles_ecg.evaluation.controls import FROM_SCRATCH, HEART_RATE, majority
-from tiles_ecg.evaluation.embedding import embed
+from tiles_ecg.evaluation.embedding import ALL_ALIKE, embed, is_constant
 from tiles_ecg.evaluation.embedding_map import embedding_map
 from tiles_ecg.evaluation.gallery import gallery
 from tiles_ecg.evaluation.heart_rate import heart_rate_features
@@ -89,21 +90,18 @@ class EvaluationRun:
         )
 
     def candidates(
-        self, encoders: Sequence[str] | Mapping[str, Any] | None, path: str | None, pretraining: Sequence[str]
+        self, encoders: Sequence[str] | Mapping[str, Any] | None, plain: Mapping[str, Any], pretraining: Sequence[str]
     ) -> list[Candidate]:
         """Load the encoders that are to be judged, and audit what they were pre-trained on.
 
         Args:
             encoders: Paths, or name -> path or config of an encoder.
-            path: Of one more, or None.
+            plain: Config of one more, if it is a pre-trained one.
             pretraining: Stores of pre-training, where they are no longer where a run says.
         """
         found = []
-        for name, what in {**named_paths([path] if path else None), **named_paths(encoders)}.items():
-            is_path = isinstance(what, str)
-            candidate = (
-                read_candidate(name, what, self.open_windows) if is_path else plain_candidate(name, what, self.windows)
-            )
+        for name, what in all_named(encoders, plain).items():
+            candidate = candidate_of(name, what, self.open_windows, self.windows)
             for note in candidate.notes:
                 log.info("%s: %s", name, note)
             self.checks = [*self.checks, *audit_encoder(candidate, pretraining, self.windows, self.plan)]
@@ -129,6 +127,8 @@ class EvaluationRun:
         for head in ("linear", "k-NN"):
             method = Method(candidate.name, head, "control" if candidate.is_control else "encoder")
             found = self._probed(embedding, method, candidate.seed)
+            if is_constant(embedding):
+                found = [replace(predictions, notes=(*predictions.notes, ALL_ALIKE)) for predictions in found]
             self._save(found)
             if head == "linear" and not candidate.is_control:
                 gallery(found[0], target, self.windows).save(self.run_dir / "gallery")
@@ -140,7 +140,7 @@ class EvaluationRun:
     def _save_embedding(self, name: str, embedding: NDArray[np.float32]) -> None:
         target = self.plan.target
         np.savez_compressed(
-            self.run_dir / "embedding" / f"{name}.npz",
+            self.run_dir / "embedding" / f"{file_stem(name)}.npz",
             embedding=embedding,
             row=target.row,
             example=target.example,

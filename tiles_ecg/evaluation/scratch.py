@@ -116,5 +116,7 @@ def network_overrides(overrides: Sequence[str], candidates: Sequence[Candidate])
                 f"encoder.path={quoted(candidate.about.path)}",
                 "encoder.fresh=true",
                 f"dataset.normalise={candidate.windows.normalise}",
+                *(["encoder.strict=false"] if not candidate.strict else []),
+                *([f"encoder.trusted=[{','.join(candidate.trusted)}]"] if candidate.trusted else []),
             ]
     return found

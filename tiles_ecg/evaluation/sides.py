@@ -121,6 +121,17 @@ def parted_duplicates(
     return lines
 
 
+def compared_duplicates(target: Target, windows: Windows, found: Sequence[Duplicate]) -> list[str]:
+    """Where a verification compares near-duplicate windows: to know them again is to know nobody."""
+    if target.kind != "verification":
+        return []
+    is_used = np.zeros(len(windows), bool)
+    is_used[target.row] = True
+    pairs = [pair for pair in found if is_used[pair.first] and is_used[pair.second]]
+    names = dict.fromkeys(_pair_name(windows, pair) for pair in pairs)
+    return [f"{len(pairs):,} pairs of windows that are compared, of {named(list(names))}"] if pairs else []
+
+
 def _pair_name(windows: Windows, duplicate: Duplicate) -> str:
     a, b = (windows.subject_id[windows.subject[row]] for row in (duplicate.first, duplicate.second))
     return f"{a} = {b}"

@@ -228,14 +228,16 @@ class FineTune(LightningModule):
         self.log_dict(values, sync_dist=self.trainer.world_size > 1)
 
     def _selection(self, found: Outcome, mean_loss: float) -> float:
-        """More is better: the signed metric, or the loss where validation examples cannot tell good from bad."""
+        """More is better: the signed metric, or the loss (of people: NaN) where validation cannot tell them apart."""
         if found.is_definable:
             return found.worth
         if not self._falls_back:
             self._falls_back = True
+            is_loss = found.target.kind != "verification"
             log.warning(
-                "%s has no value on the validation subjects (their truth is all the same): the loss chooses instead",
+                "%s has no value on the validation subjects (their truth is all the same): %s",
                 found.target.metric,
+                "the loss chooses instead" if is_loss else "nothing can be chosen by them, the last step is judged",
             )
         return -mean_loss
 

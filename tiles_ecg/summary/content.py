@@ -44,8 +44,7 @@ def content(
         Paragraph(f"{made:%Y-%m-%d %H:%M}, with {_versions()}."),
         Heading("Overview", 2),
         *(benefit(standing, title) for standing, title in zip(standings, titles, strict=True)),
-        tables.overview(standings, titles),
-        Paragraph(_intervals(n_resamples), "How to read the numbers."),
+        *_overviews(standings, titles),
     ]
     cautions = _cautions(standings, titles)
     if cautions:
@@ -53,6 +52,7 @@ def content(
     if setbacks:
         items = tuple(f"{setback.path}: {setback.reason}" for setback in setbacks)
         blocks.append(Listing("Not in this report", items))
+    blocks.append(Paragraph(_intervals(n_resamples), "How to read the numbers."))
     for standing, title, illustration in zip(standings, titles, illustrations, strict=True):
         siblings = [
             other.section
@@ -75,6 +75,16 @@ def section_titles(sections: Sequence[Section]) -> list[str]:
     return [f"{s.task} ({s.hash})" if count[s.task] > 1 else s.task for s in sections]
 
 
+def _overviews(standings: Sequence[Standing], titles: Sequence[str]) -> list[Block]:
+    """A table with a column for each task; the second protocol of a task stands in a second table, and so on."""
+    layers: list[list[int]] = []
+    for number, standing in enumerate(standings):
+        at = sum(other.section.task == standing.section.task for other in standings[:number])
+        layers += [[]] * (at >= len(layers))
+        layers[at] = [*layers[at], number]
+    return [tables.overview([standings[n] for n in layer], [titles[n] for n in layer]) for layer in layers]
+
+
 def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
     """What differs between what two hashes cover: `subjects: 40 against 41`."""
     absent = "(nothing)"
@@ -90,7 +100,7 @@ def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
 
 def _task(standing: Standing, title: str, illustration: Illustration, siblings: Sequence[Section]) -> list[Block]:
     section = standing.section
-    blocks: list[Block] = [Heading(title, 2), Paragraph(_protocol(section), f"Protocol {section.hash}.")]
+    blocks: list[Block] = [Heading(title, 2), Paragraph(_protocol(standing), f"Protocol {section.hash}.")]
     for other in siblings:
         told = "; ".join(differences(section.about, other.about)) or "nothing that is written down"
         lead = f"Not comparable with protocol {other.hash} of the same task."
@@ -112,19 +122,24 @@ def _task(standing: Standing, title: str, illustration: Illustration, siblings: 
     return blocks
 
 
-def _protocol(section: Section) -> str:
-    about = section.about
+def _protocol(standing: Standing) -> str:
+    about = standing.section.about
     classes = about.get("classes") or ()
     named = f"{classes} people" if isinstance(classes, int) else ", ".join(map(str, classes))
-    what = " ".join(part for part in (about["kind"], f"of a {about['level']}" if about.get("level") else "") if part)
+    what = f"{str(about['kind']).capitalize()}{f' of a {level}' if (level := about.get('level')) else ''}"
     unit = f", in {about['unit']}" if about.get("unit") else ""
     return (
         f"{what}{f' ({named})' if named else ''}{unit}; "
-        f"{about.get('examples', '?')} examples of {about['subjects']} subjects that are kept whole; "
+        f"{_thousands(about.get('examples', '?'))} examples of {_thousands(about['subjects'])} subjects that are kept "
+        "whole; "
         f"{about['folds']} outer folds, {about.get('inner_folds', '?')} inner ones in each, seed "
-        f"{about.get('seed', '?')}; decided by {about['metric']}; settings, thresholds and epochs are chosen "
+        f"{about.get('seed', '?')}; decided by {standing.metric.title}; settings, thresholds and epochs are chosen "
         f"{about.get('selection', 'in a way that is not written down')}."
     )
+
+
+def _thousands(n: Any) -> str:
+    return f"{n:,}" if isinstance(n, int) else str(n)
 
 
 def _notes(standing: Standing) -> tuple[str, ...]:
@@ -166,8 +181,8 @@ def _intervals(n_resamples: int) -> str:
         "metric has no ends. They speak of other subjects under the same trained models, and do not hold what training "
         "on other subjects would change. A resample that misses a class is drawn again, and counted. Comparisons are "
         "paired: both methods on the same subjects under the same resamples; one is resolved where its interval "
-        "excludes 0. SD over folds and seeds are square roots of variance components; a dash stands where there are "
-        "too few. Numbers of different protocols are never put into one table of methods."
+        "excludes 0. SD over folds and seeds are square roots of variance components: 0 where they vary no more than "
+        "what is left does, a dash where there are too few. Two protocols of one task never share a table."
     )
 
 

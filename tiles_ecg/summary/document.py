@@ -48,8 +48,9 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
 
     def has_numbers(self, column: int) -> bool:
-        """Whether all that a column holds are numbers, or words in their place."""
-        return all(NUMBER.match(row[column].text) for row in self.rows)
+        """Whether all that a column holds, if it holds anything, are numbers, or words in their place."""
+        texts = [row[column].text for row in self.rows]
+        return any(texts) and all(map(NUMBER.match, texts))
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def draw_calibration(predictions: Mapping[str, Predictions], looks: Mapping[str,
     legend_below(sheet, [looks[title].handle("o") for title in shown], shown)
     caption = (
         f"Points: up to {N_BINS} bins with equally many predictions each; grey line: as often as said; below, number "
-        f"of predictions in steps of 0.04: {about(one)}."
+        f"of predictions in steps of 0.04: {about(*(predictions[title] for title in shown))}."
     )
     return Figure("Calibration", caption, to_png(sheet))
 

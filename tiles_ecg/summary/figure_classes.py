@@ -59,14 +59,15 @@ def draw_roc_and_precision_recall(predictions: Mapping[str, Predictions], looks:
     _unit_square(left)
     _unit_square(right)
     legend_below(sheet, [looks[title].handle() for title in shown], shown)
-    caption = f"{one.classes[1]} against {one.classes[0]}: {about(one)}. Grey lines: chance."
+    caption = f"{one.classes[1]} against {one.classes[0]}: {about(*predictions.values())}. Grey lines: chance."
     return Figure("ROC and precision-recall", caption, to_png(sheet))
 
 
 def draw_roc_of_classes(predictions: Mapping[str, Predictions], looks: Mapping[str, Look]) -> Figure:
     """ROC of each class against the rest, one panel a class."""
     first = next(iter(predictions.values()))
-    count = np.array([int(_is_class(first, code).sum()) for code in range(len(first.classes))])
+    n_seeds = len(np.unique(first.seed))
+    count = np.array([int(_is_class(first, code).sum()) // n_seeds for code in range(len(first.classes))])
     codes = np.sort(np.argsort(-count, kind="stable")[:MOST_CLASSES])
     codes = codes[count[codes] > 0]
     if not len(codes):
@@ -88,7 +89,7 @@ def draw_roc_of_classes(predictions: Mapping[str, Predictions], looks: Mapping[s
     legend_below(sheet, [looks[title].handle() for title in shown], list(shown))
     left_out = len(first.classes) - len(codes)
     more = f" {left_out} of {len(first.classes)} classes, rare or absent, are not shown." if left_out else ""
-    caption = f"Each class against the rest: {about(first)}; n examples of the class.{more}"
+    caption = f"Each class against the rest: {about(*predictions.values())}; n examples of the class.{more}"
     return Figure("ROC of each class", caption, to_png(sheet))
 
 
@@ -108,11 +109,13 @@ def draw_confusion(predictions: Mapping[str, Predictions], chosen_by: str) -> Fi
     axes = list(sheet.subplots(1, len(usable), squeeze=False).flat)
     for (title, one), axis in zip(usable.items(), axes, strict=True):
         _matrix(axis, _confusion(one.value, one.decision, n_classes), first.classes)
-        dress(axis, "predicted", "truth", title, has_grid=False)
+        n_seeds = len(np.unique(one.seed))
+        of_seeds = f" ({n_seeds} seeds)" if n_seeds > 1 else ""
+        dress(axis, "predicted", "truth", f"{shortened(title, 40 - len(of_seeds))}{of_seeds}", has_grid=False)
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
     counts = "counts and shares of the row" if n_classes <= WITH_NUMBERS else "shares of the row"
-    caption = f"Decisions at thresholds chosen on inner folds, {counts}; {chosen_by}: {about(first)}."
+    caption = f"Decisions at thresholds chosen on inner folds, {counts}; {chosen_by}: {about(*usable.values())}."
     return Figure("Confusion", caption, to_png(sheet))
 
 

@@ -22,6 +22,7 @@ from tiles_ecg.summary.figure_style import (
     safe,
     to_png,
 )
+from tiles_ecg.summary.number import MINUS, number_text
 
 MOST_METHODS = 9
 MOST_POINTS = 2_000
@@ -50,7 +51,8 @@ def draw_scatter(predictions: Mapping[str, Predictions], looks: Mapping[str, Loo
         axis.set_ylim(low, high)
         axis.set_aspect("equal")
     outer_labels(axes, columns)
-    caption = f"Grey line: predicted as true. {about(first)}{_sampled(points)}{_hidden(predictions, points)}."
+    of_what = about(*(predictions[title] for title in points))
+    caption = f"Grey line: predicted as true. {of_what}{_sampled(points)}{_hidden(predictions, points)}."
     return Figure("Predicted against true", caption, to_png(sheet))
 
 
@@ -77,14 +79,16 @@ def draw_residuals(predictions: Mapping[str, Predictions], looks: Mapping[str, L
         axis.axhline(bias, color=INK, linewidth=1.0, zorder=5)
         for limit in (lower, upper):
             axis.axhline(limit, color=INK, linewidth=1.0, linestyle=(0, (4, 2)), zorder=5)
-        _note(axis, f"mean {bias:+.3g}, limits {lower:+.3g} to {upper:+.3g}")
-        dress(axis, f"mean of true and predicted ({_unit(first)})", f"predicted - true ({_unit(first)})", title)
+        said = [number_text(x, max(abs(lower), abs(upper))) for x in (bias, lower, upper)]
+        _note(axis, "mean {}, limits {} to {}".format(*said))
+        dress(axis, f"mean of true and predicted ({_unit(first)})", f"predicted {MINUS} true ({_unit(first)})", title)
         axis.set_xlim(left, right)
         axis.set_ylim(low, high + 0.15 * (high - low))  # room for the note
     outer_labels(axes, columns)
+    of_what = about(*(predictions[title] for title in points))
     caption = (
         f"Black lines: mean error and 95 % limits of agreement (1.96 SD), over all examples as if they were "
-        f"independent. {about(first)}{_sampled(points)}{_hidden(predictions, points)}."
+        f"independent. {of_what}{_sampled(points)}{_hidden(predictions, points)}."
     )
     return Figure("Errors", caption, to_png(sheet))
 

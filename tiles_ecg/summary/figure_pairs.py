@@ -46,11 +46,10 @@ def draw_similarities(predictions: Mapping[str, Predictions], looks: Mapping[str
         axis.set_ylim(0, None)
     handles = [Patch(facecolor=GREY, alpha=0.55), Line2D([], [], color=INK, linewidth=1.2)]
     legend_below(sheet, handles, ["two windows of one subject", "windows of two subjects"])
-    first = predictions[next(iter(pairs))]
     is_genuine = next(iter(pairs.values()))[0]
     caption = (
         f"{int(is_genuine.sum()):,} pairs of windows of one subject (filled), {int((~is_genuine).sum()):,} of two "
-        f"(line); each adds up to 1. {about(first)}."
+        f"(line); each adds up to 1. {about(*(predictions[title] for title in pairs))}."
     )
     return Figure("Similarities", caption, to_png(sheet))
 
@@ -89,8 +88,8 @@ def draw_trade_off(predictions: Mapping[str, Predictions], looks: Mapping[str, L
         ha="right", rotation=45, rotation_mode="anchor",
     )  # fmt: skip
     legend_below(sheet, [looks[title].handle("o") for title in pairs], list(pairs), columns=2)
-    first = predictions[next(iter(pairs))]
-    caption = f"Normal-deviate axes; dots: equal error rates over all folds pooled. {about(first)}."
+    of_what = about(*(predictions[title] for title in pairs))
+    caption = f"Normal-deviate axes; dots: equal error rates over all folds pooled. {of_what}."
     return Figure("Errors of verification", caption, to_png(sheet))
 
 

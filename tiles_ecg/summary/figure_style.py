@@ -191,12 +191,14 @@ def shortened(text: str, most: int, is_id: bool = False) -> str:
     return f"…{line[1 - most :]}" if is_id else f"{line[: most - 1]}…"
 
 
-def about(one: Predictions) -> str:
-    """How many examples, subjects, folds and seeds."""
+def about(one: Predictions, *others: Predictions) -> str:
+    """How many examples, subjects, folds and seeds; of methods that are shown together, the seeds of all."""
     n_examples, n_subjects = len(np.unique(one.example_id)), len(np.unique(one.subject))
-    n_folds, n_seeds = len(np.unique(one.fold)), len(np.unique(one.seed))
-    parts = [f"{n_folds} folds" if n_folds > 1 else "1 fold", *([f"{n_seeds} seeds"] if n_seeds > 1 else [])]
-    pooled = " pooled" if n_folds > 1 or n_seeds > 1 else ""
+    n_folds, n_seeds = len(np.unique(one.fold)), [len(np.unique(each.seed)) for each in (one, *others)]
+    few, many = min(n_seeds), max(n_seeds)
+    parts = [f"{n_folds} folds" if n_folds > 1 else "1 fold"]
+    parts += [f"{many} seeds" if few == many else f"{few} to {many} seeds"] if many > 1 else []
+    pooled = " pooled" if n_folds > 1 or many > 1 else ""
     return f"{n_examples:,} examples of {n_subjects:,} subjects, {', '.join(parts)}{pooled}"
 
 

@@ -29,8 +29,10 @@ LINE_S = 8.0
 MOST_LINES = 3
 LEFT, RIGHT = 44, 8
 """Pixels beside the grid."""
-TITLE, FOOT = 36, 18
+TITLE, FOOT = 36, 24
 """Pixels above a window and below each of its lines."""
+NEAR = 9
+"""Pixels above the foot of a line, within which no millivolts are marked."""
 MV_PER_S = 2.5
 """Millivolts as tall as a second is wide: 10 mm/mV at 25 mm/s."""
 LEAST_MV, MOST_MV = 1.2, 3.0
@@ -89,8 +91,8 @@ def _draw(gallery: Gallery, chosen: NDArray[np.int64], word: str) -> Figure:
             _trace(sheet.add_axes(box), line, _is_mv(gallery))
             below -= FOOT
     caption = (
-        f"{gallery.method.title}. {_scale(gallery)}, as in the store, not normalised; triangles: R-peaks as detected."
-        f"{_left_out(gallery)}"
+        f"{gallery.method.title}; of each example the window in its middle. {_scale(gallery)}, as in the store, not "
+        f"normalised; triangles: R-peaks as detected.{_left_out(gallery)}"
     )
     return Figure(f"{word} predicted windows", caption, to_png(sheet, N_COLOURS))
 
@@ -144,6 +146,7 @@ def _trace(axis: Axes, line: Line, is_mv: bool) -> None:
         y, x = _bars(_multiples(low, high, 0.5), first_s, last_s)
         axis.plot(x, y, color=PAPER, linewidth=0.6, snap=True, zorder=1)
         whole = _multiples(low, high, 1.0)
+        whole = whole[(whole - low) * line.height > NEAR * (high - low)]  # else they run into the first second
         axis.set_yticks(whole, [f"{round(mv)} mV" for mv in whole])
     else:
         axis.yaxis.set_major_locator(MaxNLocator(2))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tiles_ecg.evaluation.archive import ArchiveError
+from tiles_ecg.evaluation.controls import UNTRAINED
 from tiles_ecg.evaluation.embedding_map import load_embedding_map
 from tiles_ecg.evaluation.gallery import load_gallery
 from tiles_ecg.summary.document import Picture
@@ -36,6 +37,7 @@ def illustrate(standing: Standing) -> Illustration:
     """Draw what there is to be drawn of a section; of several runs with a map of one encoder, the first is shown."""
     setbacks: list[Setback] = []
     maps = {one.encoder: one for one in _read(standing.section, "embedding/*.map.npz", load_embedding_map, setbacks)}
+    shown = sorted(maps.values(), key=lambda one: (one.encoder.split(" (")[0] == UNTRAINED, one.encoder))
     galleries = {one.method: one for one in _read(standing.section, "gallery/*.npz", load_gallery, setbacks)}
     predictions = {row.entry.method.title: row.entry.predictions for row in standing.rows if row.entry.is_complete}
     intervals = {
@@ -47,7 +49,7 @@ def illustrate(standing: Standing) -> Illustration:
         CurvePoint(point.method.title, point.n_subjects, point.estimate.value, point.estimate.low, point.estimate.high)
         for point in standing.points
     ]
-    drawn = figures(predictions, list(maps.values()), list(galleries.values()), curve, intervals)
+    drawn = figures(predictions, shown, list(galleries.values()), curve, intervals)
     return Illustration(
         tuple(Picture(figure.title, figure.caption, figure.png) for figure in drawn if figure.is_drawn),
         tuple(f"{figure.title}: {figure.caption}" for figure in drawn if not figure.is_drawn),

@@ -48,14 +48,20 @@ figcaption b { color: var(--text); }
 @media print {
   :root { --text: #000; --quiet: #333; --back: #fff; --raised: #f4f4f4; --line: #999; --accent: #000; }
   @page { size: A4 landscape; margin: 12mm; }
+  @page upright { size: A4 portrait; margin: 12mm; }
   body { font-size: 10pt; }
   main { max-width: none; padding: 0; }
   nav { display: none; }
   .table { overflow: visible; max-height: none; border: 0; }
   table { font-size: 7.5pt; }
-  th, td { padding: 2pt 4pt; position: static !important; white-space: normal; }
-  tr, figure { break-inside: avoid; }
-  h2, h3 { break-after: avoid; }
+  th, td { padding: 2pt 4pt; position: static !important; }
+  td.wide { min-width: 0; }
+  .figures, h3:has(+ .figures) { page: upright; }
+  .figures { display: block; }
+  figure { margin-bottom: 8mm; }
+  figure img { max-height: 245mm; }
+  caption, thead, tr, figure { break-inside: avoid; }
+  h2, h3, caption, thead { break-after: avoid; }
   details::details-content { content-visibility: visible; display: block; height: auto; }
 }
 """

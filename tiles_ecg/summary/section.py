@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tiles_ecg.evaluation.controls import MAJORITY
 from tiles_ecg.evaluation.predictions import Method, Predictions, joined
 from tiles_ecg.summary.runs import ReportError, Run
 
+MEAN = "mean"
+"""How the control that says the same of everyone is called in a regression."""
 TOLERANCE = 1e-6
 """By which the same control may differ between two runs of it: the order of sums on another machine."""
 
@@ -103,7 +106,8 @@ def _section(runs: list[Run]) -> Section:
     parts: dict[Method, list[tuple[Run, Predictions]]] = {}
     for run in runs:
         for predictions in run.predictions:
-            parts.setdefault(predictions.method, []).append((run, predictions))
+            named = _named(predictions)
+            parts.setdefault(named.method, []).append((run, named))
     notes = _strangers(runs)
     entries = []
     for found in parts.values():
@@ -111,6 +115,14 @@ def _section(runs: list[Run]) -> Section:
         entries.append(_entry(kept))
     entries.sort(key=_rank)
     return Section(runs[0].about["task"], runs[0].hash, runs[0].about, tuple(runs), tuple(entries), tuple(notes))
+
+
+def _named(predictions: Predictions) -> Predictions:
+    """As they are; the mean of a regression, which runs keep as its majority, by its name."""
+    method = predictions.method
+    if predictions.kind != "regression" or method.role != "control" or method.encoder != MAJORITY:
+        return predictions
+    return replace(predictions, method=replace(method, encoder=MEAN))
 
 
 def _rank(entry: Entry) -> tuple[Any, ...]:

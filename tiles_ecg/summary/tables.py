@@ -95,7 +95,7 @@ def label_efficiency(standing: Standing) -> Table | None:
     return table(
         f"{metric_title(standing.metric, standing.section.unit)} with labels of fewer training subjects in "
         "each fold: mean over the draws of them, with the 95 % interval over the subjects judged on.",
-        ["Method", *(f"{n} subjects" for n in numbers), f"all (about {standing.section.training_subjects})"],
+        ["Method", *(f"{n:,} subjects" for n in numbers), f"all (about {standing.section.training_subjects:,})"],
         rows,
     )
 
@@ -144,7 +144,7 @@ def _method_row(row: Row, standing: Standing) -> list[Cell]:
         Cell(estimate_text(primary), "strong" if row.entry.method == standing.winner else "plain"),
         *(Cell(estimate_text(row.estimates[metric.name])) for metric in standing.metrics[1:]),
         Cell(f"{row.entry.n_examples:,}"),
-        Cell(str(primary.n_subjects)),
+        Cell(f"{primary.n_subjects:,}"),
         Cell(_deviation(row.spread.folds, scale)),
         Cell(_deviation(row.spread.seeds, scale)),
         Cell("; ".join((*row.entry.notes, *row.remarks))),
@@ -166,7 +166,7 @@ def _comparison_row(comparison: Comparison) -> list[Cell]:
         Cell(comparison.second.title),
         Cell(interval_text(difference.value, difference.low, difference.high)),
         Cell(comparison.outcome, "strong" if difference.resolved else "plain"),
-        Cell(str(difference.n_subjects)),
+        Cell(f"{difference.n_subjects:,}"),
         Cell(difference.note),
     ]
 
