@@ -198,6 +198,12 @@ def test_one_fold_and_several_seeds_are_said():
     assert about(both) == "120 examples of 10 subjects, 1 fold, 2 seeds pooled"
 
 
+def test_the_rule_of_decisions_is_that_of_the_kind():
+    said = {kind: next(f.caption for f in figures(pair(kind)) if f.title == "Confusion") for kind in KINDS[:2]}
+    assert "at thresholds chosen on inner folds" in said["binary"]
+    assert "for the likeliest class" in said["multiclass"]
+
+
 def test_seeds_of_all_methods_in_a_figure_are_said():
     one = make("binary")
     three = replace(some(one, np.tile(np.arange(len(one)), 3)), seed=np.repeat([0, 1, 2], len(one)))

@@ -115,7 +115,8 @@ def draw_confusion(predictions: Mapping[str, Predictions], chosen_by: str) -> Fi
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
     counts = "counts and shares of the row" if n_classes <= WITH_NUMBERS else "shares of the row"
-    caption = f"Decisions at thresholds chosen on inner folds, {counts}; {chosen_by}: {about(*usable.values())}."
+    rule = "at thresholds chosen on inner folds" if first.kind == "binary" else "for the likeliest class"
+    caption = f"Decisions {rule}, {counts}; {chosen_by}: {about(*usable.values())}."
     return Figure("Confusion", caption, to_png(sheet))
 
 
