@@ -74,7 +74,7 @@ def cross_validate(
         value=target.value[examples],
         score=score,
         decision=decision,
-        notes=(f"{head.name}: chosen in the folds: {', '.join(f'{setting:g}' for setting in chosen)}",),
+        notes=(f"{head.name}: {head.setting} chosen in the folds: {', '.join(f'{setting:g}' for setting in chosen)}",),
     )
 
 

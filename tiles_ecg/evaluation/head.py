@@ -35,6 +35,7 @@ class Head(Protocol):
     """A way to predict from frozen embeddings, with one number that inner folds choose."""
 
     name: str
+    setting: str
     settings: Sequence[float]
 
     def fit(self, examples: Examples, settings: Sequence[float]) -> Predictor:

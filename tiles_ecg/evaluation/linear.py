@@ -29,6 +29,7 @@ class LinearProbe:
     """
 
     name = "linear"
+    setting = "penalties"
 
     def __init__(self, kind: Kind, settings: Sequence[float] = PENALTIES) -> None:
         self.kind = kind

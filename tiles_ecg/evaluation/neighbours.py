@@ -23,6 +23,7 @@ class NearestNeighbours:
     """
 
     name = "k-NN"
+    setting = "numbers of neighbours"
 
     def __init__(self, kind: Kind, settings: Sequence[float] = NEIGHBOURS) -> None:
         self.kind = kind

@@ -20,6 +20,7 @@ class Similarity(Protocol):
     """A way to compare embeddings, with one number that inner folds choose."""
 
     name: str
+    setting: str
     settings: Sequence[float]
 
     def project(self, examples: Examples, setting: float, new: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -84,12 +85,21 @@ def recognise(
         decision=decision,
         other_id=example_id[second],
         other_subject=subject[second],
-        notes=(
-            f"each window is compared with those of other recordings of the {' or '.join(map(str, n_gallery))} people "
-            "in its test fold, none of whom was trained on",
-            f"{similarity.name}: chosen in the folds: {', '.join(f'{setting:g}' for setting in chosen)}",
-        ),
+        notes=(_gallery(n_gallery), *_choice(similarity, chosen)),
     )
+
+
+def _gallery(numbers: Sequence[int]) -> str:
+    return (
+        f"each window is compared with those of other recordings of the {' or '.join(map(str, numbers))} people "
+        "in its test fold, none of whom was trained on"
+    )
+
+
+def _choice(similarity: Similarity, chosen: Sequence[float]) -> list[str]:
+    if not similarity.setting:
+        return []
+    return [f"{similarity.name}: {similarity.setting} chosen in the folds: {', '.join(f'{s:g}' for s in chosen)}"]
 
 
 def _project(

@@ -45,6 +45,7 @@ class Cosine:
     """Cosine similarity of embeddings standardised by the training subjects; nothing is learned from who is who."""
 
     name = "k-NN"
+    setting = ""
     settings: Sequence[float] = (0.0,)
 
     def project(self, examples: Examples, setting: float, new: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -63,6 +64,7 @@ class WithinWhitening:
     """
 
     name = "linear"
+    setting = "shrinkages"
 
     def __init__(self, settings: Sequence[float] = SHRINKAGES) -> None:
         self.settings = settings
