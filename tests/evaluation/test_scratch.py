@@ -1,12 +1,15 @@
 """Training from scratch: the same task, stores and folds, the network of the candidate, and a failure that is told."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tiles_ecg.evaluation.scratch import ScratchError, network_overrides, scratch_command, train_from_scratch
+from tiles_ecg.evaluation.scratch import PROGRAM, ScratchError, network_overrides, scratch_command, train_from_scratch
 
 TYPED = [
     "task=cinc2017_af",
@@ -76,6 +79,16 @@ def test_every_architecture_is_trained_once_with_first_weights_and_its_own_norma
     ]
     assert found["c"][1] == r"encoder.path='it\'s.ckpt'"
     assert found["d"][3] == "dataset.normalise=window"
+
+
+def test_training_ends_with_the_process_that_started_it_however_that_ends() -> None:
+    command = [sys.executable, "-c", PROGRAM, "--help"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as left_alone:
+        assert left_alone.stdin is not None
+        left_alone.stdin.close()  # as the system does when a process is killed
+    assert left_alone.returncode == -signal.SIGTERM
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as waited_for:
+        assert waited_for.wait() == 0
 
 
 def test_a_failure_names_the_log_and_its_last_line(tmp_path: Path) -> None:

@@ -23,7 +23,19 @@ FORWARDED = ("task", "protocol", "dataset")
 
 
 POLL_S = 1.0
-PROGRAM = "import sys; sys.argv[0] = 'tiles-train'; from tiles_ecg.train import main; main()"
+PROGRAM = """
+import os, signal, sys, threading
+
+def follow():
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=follow, daemon=True).start()
+sys.argv[0] = 'tiles-train'
+from tiles_ecg.train import main
+main()
+"""
+"""tiles-train, that ends when its standard input does: with the process that holds the other end, however that ends."""
 
 
 class ScratchError(Exception):
@@ -82,17 +94,17 @@ def train_from_scratch(command: Sequence[str], folder: Path, n_folds: int) -> li
 
 def _watched(command: Sequence[str], folder: Path, n_folds: int, output: TextIO) -> int:
     """The exit status, once it has ended; a bar counts the folds that are done. It does not outlive this process."""
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, *command], stdout=output, stderr=output)
-    bar = tqdm(total=n_folds, desc="training from scratch", unit=" folds", leave=False)
-    try:
-        while process.poll() is None:
-            time.sleep(POLL_S)
-            bar.update(len(list(folder.rglob("predictions/*.npz"))) - bar.n)
-    finally:
-        bar.close()
-        if process.poll() is None:
-            process.terminate()
-            process.wait()
+    started = [sys.executable, "-c", PROGRAM, *command]
+    with subprocess.Popen(started, stdin=subprocess.PIPE, stdout=output, stderr=output) as process:
+        bar = tqdm(total=n_folds, desc="training from scratch", unit=" folds", leave=False)
+        try:
+            while process.poll() is None:
+                time.sleep(POLL_S)
+                bar.update(len(list(folder.rglob("predictions/*.npz"))) - bar.n)
+        finally:
+            bar.close()
+            if process.poll() is None:
+                process.terminate()
     return process.returncode
 
 
