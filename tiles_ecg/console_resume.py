@@ -11,6 +11,7 @@ from tiles_ecg.config import ConfigError
 
 CONFIG_FILE = "config.yaml"
 COMMAND_FILE = "command.json"
+PROTOCOL_FILE = "protocol.json"
 CHECKPOINT = Path("checkpoints/last.ckpt")
 
 

@@ -6,19 +6,14 @@ import numpy as np
 import pytest
 
 from tiles_ecg.config import ConfigError
-from tiles_ecg.dataset.streams import heart_rates, stream_values
+from tiles_ecg.dataset.streams import stream_values
 from tiles_ecg.dataset.windows import Windows
 
 
-def test_heart_rates_of_all_windows_at_once_equal_those_of_one_at_a_time(small_store: Path, other_store: Path) -> None:
-    windows = Windows([small_store, other_store])
-    few = windows.stores[0]
-    few.beat_offset = few.beat_offset.copy()
-    few.beat_offset[3:6] = few.beat_offset[3]  # windows 3 and 4 are without beats; 2 and 5 hold those of others
-    few.beat_offset[8] = few.beat_offset[7] + 2  # two beats
-    expected = windows.heart_rate(np.arange(len(windows)))
-    assert np.isnan(expected[[3, 4, 7]]).all()
-    np.testing.assert_allclose(heart_rates(windows), expected, rtol=1e-6)
+def test_a_heart_rate_that_is_no_label_is_known_from_the_beats(tone_store: Path) -> None:
+    windows = Windows([tone_store])
+    found = stream_values(windows, ["heart_rate"]).value[:, 0]
+    np.testing.assert_array_equal(found, windows.heart_rate(np.arange(len(windows))))
 
 
 def test_a_number_is_one_column_and_a_class_one_each(small_store: Path) -> None:

@@ -161,3 +161,20 @@ def write_store(path: Path, signal: np.ndarray, *labels: object) -> None:
         for label in labels:
             writer.write_label(label)  # type: ignore[arg-type]
         writer.write_attributes({"sample_rate": 100.0, "unit": "mV", "digest": "made by hand", "config": "{}"})
+
+
+def test_heart_rates_are_those_of_a_loop_over_windows(small_store: Path, other_store: Path) -> None:
+    windows = Windows([small_store, other_store])
+    few = windows.stores[0]
+    few.beat_offset = few.beat_offset.copy()
+    few.beat_offset[3:6] = few.beat_offset[3]  # windows 3 and 4 are without beats; 2 and 5 hold those of others
+    few.beat_offset[8] = few.beat_offset[7] + 2  # two beats
+    rows = np.random.default_rng(0).permutation(len(windows))
+    expected = np.full(len(rows), np.nan)
+    for at, row in enumerate(rows):
+        store, local = (few, row) if row < len(few) else (windows.stores[1], row - len(few))
+        beats = store.beat_position[store.beat_offset[local] : store.beat_offset[local + 1]]
+        if len(beats) >= 3:
+            expected[at] = 60 * store.sample_rate / np.median(np.diff(beats))
+    assert np.isnan(expected[np.isin(rows, [3, 4, 7])]).all()
+    np.testing.assert_allclose(windows.heart_rate(rows), expected, rtol=1e-6)

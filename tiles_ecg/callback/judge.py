@@ -18,6 +18,7 @@ from pydantic import NonNegativeInt
 from tiles_ecg import console
 from tiles_ecg.callback.checkpoint import Checkpoint
 from tiles_ecg.config import ConfigError
+from tiles_ecg.console_resume import PROTOCOL_FILE
 from tiles_ecg.dataset.task_windows import TaskDataModule
 from tiles_ecg.evaluation.audit import Check, require
 from tiles_ecg.evaluation.candidate import Candidate, named_paths
@@ -32,7 +33,6 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 64
 """Windows that fit into a CPU's cache together."""
-PROTOCOL_FILE = "protocol.json"
 
 
 class Judge(Callback):

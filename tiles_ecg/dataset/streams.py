@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 from tiles_ecg.config import ConfigError
 from tiles_ecg.config_signature import did_you_mean
 from tiles_ecg.dataset.windows import Windows
-from tiles_ecg.store import Store
 
 HEART_RATE = "heart_rate"
 """Known of every store, from its beats."""
-FEWEST_BEATS = 3
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def stream_values(windows: Windows, names: Sequence[str]) -> Streams:
 def _stream(windows: Windows, name: str) -> NDArray[np.float32]:
     """(N, columns) of one stream."""
     if name == HEART_RATE and not windows.has_label(name):
-        return heart_rates(windows)[:, None]
+        return windows.heart_rate(np.arange(len(windows)))[:, None]
     label = windows.label(name)
     if label.spec.kind == "continuous":
         value = label.value.astype(np.float32)[:, None]
@@ -73,29 +71,3 @@ def _stream(windows: Windows, name: str) -> NDArray[np.float32]:
         value = (label.value[:, None] == np.arange(len(label.spec.classes))).astype(np.float32)
     value[label.is_missing] = np.nan
     return value
-
-
-def heart_rates(windows: Windows) -> NDArray[np.float32]:
-    """(N,) beats a minute of all windows, from the median interval of their R-peaks; NaN with fewer than three.
-
-    The same as `Windows.heart_rate`, all windows at once.
-    """
-    return np.concatenate([_heart_rates(store) for store in windows.stores])
-
-
-def _heart_rates(store: Store) -> NDArray[np.float32]:
-    n_beats = np.diff(store.beat_offset).astype(np.int64)
-    window = np.repeat(np.arange(len(store)), n_beats)
-    interval = np.diff(store.beat_position.astype(np.int64))
-    is_within = window[1:] == window[:-1]
-    window, interval = window[1:][is_within], interval[is_within]
-    ordered = interval[np.lexsort((interval, window))]  # by window, and within it by length
-    rate = np.full(len(store), np.nan, np.float32)
-    enough = np.flatnonzero(n_beats >= FEWEST_BEATS)
-    n_intervals = np.maximum(n_beats - 1, 0)
-    first = (np.cumsum(n_intervals) - n_intervals)[enough]
-    n = n_intervals[enough]
-    median = (ordered[first + (n - 1) // 2] + ordered[first + n // 2]) / 2
-    with np.errstate(divide="ignore"):
-        rate[enough] = 60 * store.sample_rate / median
-    return np.where(np.isfinite(rate), rate, np.float32(np.nan))

@@ -15,6 +15,8 @@ from tiles_ecg.recording import LabelSpec
 from tiles_ecg.store import Store, StoreError
 
 Normalise = Literal["subject", "subject_robust", "window", "none"]
+FEWEST_BEATS = 3
+"""A window with fewer has no heart rate."""
 SMALLEST_SCALE = 1e-6
 """Windows of a smaller scale are not divided by it: they are flat."""
 
@@ -135,12 +137,10 @@ class Windows:
         """Beats a minute of windows, from the median interval of their R-peaks; NaN with fewer than three."""
         rates = np.full(len(rows), np.nan, np.float32)
         which = np.searchsorted(self.first_row, rows, side="right") - 1
-        for at, (row, number) in enumerate(zip(rows.tolist(), which.tolist(), strict=True)):
-            store = self.stores[number]
-            local = row - int(self.first_row[number])
-            beats = store.beat_position[store.beat_offset[local] : store.beat_offset[local + 1]]
-            if len(beats) >= 3:
-                rates[at] = 60 * store.sample_rate / np.median(np.diff(beats))
+        for number, store in enumerate(self.stores):
+            chosen = np.flatnonzero(which == number)
+            if len(chosen):
+                rates[chosen] = _heart_rates(store, rows[chosen] - self.first_row[number])
         return rates
 
 
@@ -184,6 +184,27 @@ def _mark_beats(beat: NDArray[np.bool_], into: NDArray[np.int64], store: Store, 
     count = end - begin
     flat = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(begin, count)
     beat[np.repeat(into, count), store.beat_position[flat]] = True
+
+
+def _heart_rates(store: Store, local: NDArray[np.int64]) -> NDArray[np.float32]:
+    """`Windows.heart_rate` of some windows of one store, all at once."""
+    begin = store.beat_offset[local].astype(np.int64)
+    n_beats = store.beat_offset[local + 1].astype(np.int64) - begin
+    window = np.repeat(np.arange(len(local)), n_beats)
+    flat = np.arange(n_beats.sum()) + np.repeat(begin - (np.cumsum(n_beats) - n_beats), n_beats)
+    interval = np.diff(store.beat_position[flat].astype(np.int64))
+    is_within = window[1:] == window[:-1]
+    window, interval = window[1:][is_within], interval[is_within]
+    ordered = interval[np.lexsort((interval, window))]  # by window, and within it by length
+    n_intervals = np.maximum(n_beats - 1, 0)
+    enough = np.flatnonzero(n_beats >= FEWEST_BEATS)
+    first = (np.cumsum(n_intervals) - n_intervals)[enough]
+    n = n_intervals[enough]
+    median = (ordered[first + (n - 1) // 2] + ordered[first + n // 2]) / 2
+    rate = np.full(len(local), np.nan, np.float32)
+    with np.errstate(divide="ignore"):
+        rate[enough] = 60 * store.sample_rate / median
+    return np.where(np.isfinite(rate), rate, np.float32(np.nan))
 
 
 def _check_alike(first: Store, other: Store) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
+from tiles_ecg.console_resume import PROTOCOL_FILE
 from tiles_ecg.evaluation.predictions import Predictions, PredictionsError, load_predictions
 
-PROTOCOL_FILE = "protocol.json"
 CONFIG_FILE = "config.yaml"
 PREDICTIONS = "predictions"
 OTHERS = frozenset({PREDICTIONS, "checkpoints", "embedding", "gallery", "tensorboard", "wandb", "__pycache__"})
