@@ -316,13 +316,6 @@ def test_ctrl_c_ends_with_status_130_and_leaves_ctrl_c_working(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_sweep_over_several_devices_is_refused(tiles_train: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        tiles_train("-m", "trainer=ddp", "seed=0,1", "hydra.sweep.dir=sweep", "-m")
-    assert end.value.code == 2
-    assert "in a sweep (-m) each process would start the whole sweep anew" in capsys.readouterr().err
-
-
 def test_the_terminal_shows_nothing_that_a_user_cannot_act_on(
     tiles_train: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:

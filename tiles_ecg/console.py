@@ -84,6 +84,14 @@ def overrides() -> list[str]:
     return own_overrides(list(HydraConfig.get().overrides.task))
 
 
+def choices() -> dict[str, str]:
+    """Config groups of the running job and what was chosen in each, apart from Hydra's own."""
+    if not HydraConfig.initialized():
+        return {}
+    chosen = HydraConfig.get().runtime.choices
+    return {str(group): str(option) for group, option in chosen.items() if not str(group).startswith("hydra/")}
+
+
 def _checked(argv: list[str], config_name: str) -> list[str]:
     """The arguments to hand to Hydra, after everything that can be checked was."""
     flags = _flags(argv)

@@ -14,10 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from tiles_ecg import console
 from tiles_ecg.allocator import keep_freed_memory
+from tiles_ecg.components import default_store
 from tiles_ecg.config import ConfigError
 from tiles_ecg.console_resume import PROTOCOL_FILE
 from tiles_ecg.quiet import silence
-from tiles_ecg.train import default_store, remove_empty, shown
+from tiles_ecg.train import remove_empty, shown
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Whether a run can go on from what lies in its folder, and from which step."""
 
-import os
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +25,40 @@ KEPT_ON_RESUME = (
 """What a checkpoint holds the state of."""
 
 
-def step_to_go_on_from(run_dir: Path, resume: bool | str, config: dict[str, Any]) -> int | None:
-    """The step of the folder's checkpoint if the run is to go on from it; None for a new run.
+@dataclass(frozen=True)
+class Checkpointed:
+    """Where a run goes on.
+
+    Attributes:
+        path: Of the checkpoint.
+        step: At which it was written.
+    """
+
+    path: Path
+    step: int
+
+
+def checkpoint_to_go_on_from(run_dir: Path, config: dict[str, Any], trainer: Any) -> Checkpointed | None:
+    """The checkpoint of the folder that the run is to go on from, the same on every rank; None for a new run.
+
+    Args:
+        run_dir: The run folder.
+        config: Resolved; `resume` in it says whether to go on.
+        trainer: Whose ranks agree.
 
     Raises:
         ConfigError: If a new run would overwrite another, the checkpoint is damaged, or it is of another network.
     """
+    return _found(run_dir, config)
+
+
+def _found(run_dir: Path, config: dict[str, Any]) -> Checkpointed | None:
     import torch
 
     path = run_dir / CHECKPOINT
     if not path.exists():
         return None
-    if not resume:
-        if int(os.environ.get("LOCAL_RANK", "0")):
-            return None
+    if not config["resume"]:
         raise ConfigError(
             f"hydra.run.dir = {run_dir}: holds a run already ({CHECKPOINT}); "
             "give resume=true to go on with it, or another folder"
@@ -49,11 +69,12 @@ def step_to_go_on_from(run_dir: Path, resume: bool | str, config: dict[str, Any]
         named = ", ".join(f"{key} was {_at(before, key)}, is {_at(config, key)}" for key in changed)
         raise ConfigError(f"resume = {run_dir}: its checkpoint is of something else ({named}); leave that as it was")
     try:
-        return int(torch.load(path, weights_only=True, mmap=True, map_location="cpu")["global_step"])
+        step = int(torch.load(path, weights_only=True, mmap=True, map_location="cpu")["global_step"])
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, OSError, ValueError) as error:
         raise ConfigError(
             f"resume = {run_dir}: {CHECKPOINT} is damaged ({type(error).__name__}); remove it to begin anew"
         ) from error
+    return Checkpointed(path, step)
 
 
 def _at(config: Any, key: str) -> Any:

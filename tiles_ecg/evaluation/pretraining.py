@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from tiles_ecg.components import DEFAULT_STORE
 from tiles_ecg.dataset.windows import Windows
 from tiles_ecg.evaluation.audit import Check, audit_pretraining
 from tiles_ecg.evaluation.candidate import Candidate
 from tiles_ecg.protocol import Plan
 from tiles_ecg.store import Store, StoreError
-from tiles_ecg.train import DEFAULT_STORE
 
 
 def audit_encoder(candidate: Candidate, at_hand: Sequence[str], windows: Windows, plan: Plan) -> list[Check]:

@@ -5,7 +5,7 @@ import logging
 import netrc
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from tiles_ecg.config import ConfigError
+from tiles_ecg.run_record import OVER, State
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,22 @@ def run_id(folder: Path) -> str:
     return path.read_text().strip()
 
 
+class WandbRun(WandbLogger):
+    """Lightning's logger, whose run ends with the job, as the job ended."""
+
+    def end(self, state: State, metrics: Mapping[str, float]) -> None:
+        """Finish the W&B run, as failed if the run failed, so that the next job begins its own.
+
+        Args:
+            state: How the run ended.
+            metrics: Its last ones, for the summary.
+        """
+        import wandb
+
+        if wandb.run is not None:
+            wandb.finish(exit_code=0 if state in OVER else 1)
+
+
 def wandb_logger(
     save_dir: str,
     project: str,
@@ -53,7 +70,7 @@ def wandb_logger(
     group: str | None = None,
     job_type: str | None = None,
     tags: Sequence[str] = (),
-) -> WandbLogger:
+) -> WandbRun:
     """A logger for the run of a folder; falls back to offline, with one line, if the service does not answer.
 
     Args:
@@ -71,7 +88,7 @@ def wandb_logger(
     """
     folder = Path(save_dir)
     if rank_zero_only.rank:  # type: ignore[attr-defined]
-        return WandbLogger(name=folder.name, save_dir=save_dir)  # of a process that logs nothing: it begins no run
+        return WandbRun(name=folder.name, save_dir=save_dir)  # of a process that logs nothing: it begins no run
     resolved = resolve_mode(mode)
     if resolved == "online" and not _has_key():
         raise ConfigError("logger.wandb.mode = online: there is no API key; run `wandb login`, or choose offline")
@@ -91,7 +108,7 @@ def wandb_logger(
     run = _begin(about, resolved)
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-    return WandbLogger(experiment=run, project=project, save_dir=save_dir, id=about["id"])  # type: ignore[arg-type]
+    return WandbRun(experiment=run, project=project, save_dir=save_dir, id=about["id"])  # type: ignore[arg-type]
 
 
 def _begin(about: dict[str, Any], mode: Resolved) -> Any:
