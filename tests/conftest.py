@@ -88,6 +88,7 @@ TINY_RUN = (
     "trainer.log_every_n_steps=1",
     "callback.checkpoint.every_n_train_steps=3",
     "callback.online_probe.n_windows=40",
+    "callback.pictures=null",  # a second a run; tests/callback/test_pictures.py has them
     "logger=csv",
 )
 
@@ -185,5 +186,6 @@ TINY_TASK = (
     "trainer.val_check_interval=4",
     "trainer.log_every_n_steps=1",
     "callback.checkpoint.every_n_train_steps=3",
+    "callback.pictures=null",  # a second a run; tests/callback/test_pictures.py has them
     "logger=csv",
 )

@@ -179,7 +179,7 @@ def test_a_sweep_goes_on_after_a_mistake_of_one_job_and_ends_with_status_2(insid
     done = inside("-m", "n_jobs=1,2", "store=a.h5", "hydra.sweep.dir=out", task=task)
     assert done.status == 2
     assert seen == [(1, ["n_jobs=1", "store=a.h5"]), (2, ["n_jobs=2", "store=a.h5"])]
-    assert "app.py: job 1 (n_jobs=2,store=a.h5) failed: Broken: tiles.h5: cut short; prepare it anew" in done.err
+    assert "job n_jobs=2: failed: Broken: tiles.h5: cut short; prepare it anew" in done.err
     assert "Traceback" not in done.err
 
 
@@ -195,7 +195,7 @@ def test_a_sweep_with_a_wrong_job_does_not_start(inside: Shell) -> None:
     done = inside("n_jobs=1,0", "store=a.h5", "-m")
     assert done.status == 2
     assert done.out == ""
-    assert "n_jobs = 0: out of range; choose a whole number > 0 or null [job 1: n_jobs=0]" in done.err
+    assert "n_jobs = 0: out of range; choose a whole number > 0 or null [job n_jobs=0]" in done.err
 
 
 @pytest.mark.parametrize(

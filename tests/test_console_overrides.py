@@ -36,7 +36,7 @@ MISTYPED = {  # all within one command, so that they are also told together
 }
 OTHERS = {
     "encoder=resnt8": f"encoder = resnt8: no such option; {ENCODERS} (did you mean resnet8?)",
-    "trainer=null": "trainer = null: every run needs this part; choose one of ddp, default, finetune, gpu",
+    "trainer=null": "trainer = null: every run needs this part; choose one of ddp, default, finetune, gpu, multi_node",
     "~objective": "~objective: every run needs this part; choose one of ",
 }
 
@@ -136,9 +136,9 @@ def test_every_job_of_a_sweep_is_checked_and_a_mistake_names_its_first_job() -> 
     sweep = ["store=a.h5", "n_jobs=1,0", "preparation.max_flat=0.3,3,0.5"]
     assert told(*sweep, name="prepare", is_multirun=True) == [
         "preparation.max_flat = 3: out of range; Preparation takes a number from 0 to 1 "
-        "[job 1: n_jobs=1 preparation.max_flat=3, and 1 more]",
+        "[job n_jobs=1,preparation.max_flat=3, and 1 more]",
         "n_jobs = 0: out of range; choose a whole number > 0 or null "
-        "[job 3: n_jobs=0 preparation.max_flat=0.3, and 2 more]",
+        "[job n_jobs=0,preparation.max_flat=0.3, and 2 more]",
     ]
 
 
@@ -154,10 +154,10 @@ def test_a_mistyped_option_within_a_sweep_is_told() -> None:
 
 
 def test_of_a_sweep_too_large_to_check_each_value_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tiles_ecg.console_overrides.MAX_JOBS", 3)
+    monkeypatch.setattr("tiles_ecg.console_command.MAX_JOBS", 3)
     sweep = ["store=a.h5,b.h5", "n_jobs=range(1,4)", "preparation.max_flat=0.1,2"]
     (line,) = told(*sweep, name="prepare", is_multirun=True)
-    assert line.startswith("preparation.max_flat = 2: out of range; Preparation takes a number from 0 to 1 [job 6:")
+    assert line.startswith("preparation.max_flat = 2: out of range; Preparation takes a number from 0 to 1 [job store=")
 
 
 def test_a_sweep_that_is_asked_for_by_hydra_mode_is_a_sweep() -> None:
@@ -166,10 +166,30 @@ def test_a_sweep_that_is_asked_for_by_hydra_mode_is_a_sweep() -> None:
 
 
 def test_the_ends_of_an_interval_are_checked() -> None:
-    (line,) = told("store=a.h5", "preparation.max_flat=interval(0.1, 1.5)", name="prepare", is_multirun=True)
+    sweeper = ["hydra/sweeper=basic", "store=a.h5"]
+    (line,) = told(*sweeper, "preparation.max_flat=interval(0.1, 1.5)", name="prepare", is_multirun=True)
     assert line.startswith("preparation.max_flat = 1.5: out of range")
 
 
 def test_a_config_that_is_only_shown_may_lack_values() -> None:
     check_command("prepare", [], is_multirun=False, is_run=False)
     assert told(name="prepare") == ["store = ???: missing; give it as store=FILE.h5"]
+
+
+@pytest.mark.parametrize(
+    ("override", "extra"),
+    [
+        ("hydra/launcher=joblib", "sweep"),
+        ("hydra/launcher=submitit_slurm", "slurm"),
+        ("hydra/launcher=slurm", "slurm"),
+        ("hydra/sweeper=optuna", "sweep"),
+    ],
+)
+def test_an_option_whose_package_is_not_installed_is_told_with_the_extra_that_brings_it(
+    override: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tiles_ecg.console_mistakes._is_installed", lambda module: False)
+    shown = override.replace("=", " = ")
+    assert told(override, "seed=0,1", is_multirun=True) == [
+        f"{shown}: is not installed; pip install 'tiles_ecg[{extra}]'"
+    ]

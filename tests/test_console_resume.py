@@ -92,15 +92,6 @@ def test_a_path_and_another_run_folder_contradict(tmp_path: Path) -> None:
         resolve_resume([f"resume={run}", "hydra.run.dir=other"], is_multirun=False)
 
 
-def test_a_sweep_goes_on_in_its_own_folder_only(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"a sweep goes on in its own folder only; give resume=true hydra.sweep.dir=DIR"
-    ):
-        resolve_resume(["-m", "seed=1,2", "resume=true"], is_multirun=True, outputs=tmp_path)
-    argv = ["-m", "seed=1,2", "resume=true", "hydra.sweep.dir=DIR"]
-    assert resolve_resume(argv, is_multirun=True, outputs=tmp_path).argv == argv
-
-
 def test_own_overrides_are_those_that_say_what_a_run_is() -> None:
     argv = ["-m", "seed=1", "~callback.progress", "+a=b", "hydra.run.dir=x", "hydra/launcher=joblib", "resume=true"]
     assert own_overrides(argv) == ["seed=1", "~callback.progress", "+a=b"]

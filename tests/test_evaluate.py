@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from tiles_ecg import console
+from tiles_ecg.console_failure import MISTAKE
 from tiles_ecg.console_resume import quoted
 from tiles_ecg.evaluate import evaluate, result_lines
 from tiles_ecg.evaluation.predictions import load_predictions
+from tiles_ecg.evaluation.run import EvaluationRun
+from tiles_ecg.run_record import read_status
 from tiles_ecg.store import Store
 
 Run = Callable[..., Path]
@@ -26,6 +31,7 @@ SMALL = (  # what 6 subjects allow, and no control that is trained
     "controls.scratch_steps=0",
     "label_efficiency.draws=1",
     "report=false",
+    "logger=none",
 )
 NETWORK = ("encoder.widths=[8,16]", "encoder.strides=[2,4]", "encoder.embedding_dim=32")
 
@@ -53,7 +59,7 @@ def refused(tiles_evaluate: Run, tmp_path: Path, capsys: pytest.CaptureFixture[s
     def say(*overrides: str) -> str:
         with pytest.raises(SystemExit) as end:
             tiles_evaluate("refused", *overrides)
-        assert end.value.code == console.MISTAKE
+        assert end.value.code == MISTAKE
         assert not list(tmp_path.glob("refused/*"))
         return capsys.readouterr().err
 
@@ -142,6 +148,66 @@ def test_a_second_evaluation_in_a_folder_is_refused(tiles_evaluate: Run, capsys:
     with pytest.raises(SystemExit):
         tiles_evaluate("run", "label_efficiency.subjects=[]")
     assert "holds an evaluation already" in capsys.readouterr().err
+
+
+def test_the_status_says_how_it_ended_and_what_came_out(tiles_evaluate: Run) -> None:
+    folder = tiles_evaluate("run", "label_efficiency.subjects=[]")
+    status = read_status(folder)
+    assert (status.state, status.program, status.attempt) == ("finished", "tiles-evaluate", 1)
+    assert status.metrics["test/auroc/majority"] == 0.5
+    assert status.choices["task"] == "synthetic_stress"
+    assert set(status.metrics) == {
+        f"test/auroc/{name}" for name in ("majority", "heart rate and HRV/linear", "untrained/linear", "untrained/k-NN")
+    }
+
+
+def test_an_evaluation_that_failed_is_made_anew_in_its_folder_by_the_same_command_only(
+    tiles_evaluate: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = EvaluationRun.judge
+    few = "label_efficiency.subjects=[]"
+
+    def judge(self: EvaluationRun, candidate: Any) -> None:
+        whole(self, candidate)
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr(EvaluationRun, "judge", judge)
+    with pytest.raises(ZeroDivisionError):
+        tiles_evaluate("run", few)
+    folder = tmp_path / "run"
+    assert (read_status(folder).state, read_status(folder).error) == ("failed", "ZeroDivisionError: by nothing")
+    (folder / "predictions" / "left_linear.npz").write_bytes(b"of the attempt before")
+    monkeypatch.setattr(EvaluationRun, "judge", whole)
+    with pytest.raises(SystemExit):
+        tiles_evaluate("run", few, "protocol.seed=1")
+    assert "holds an evaluation already" in capsys.readouterr().err
+    assert (folder / "predictions" / "left_linear.npz").exists()
+    tiles_evaluate("run", few)
+    assert (read_status(folder).state, read_status(folder).attempt) == ("finished", 2)
+    assert methods(folder) == {"majority_none", "heart-rate-and-HRV_linear", "untrained_linear", "untrained_k-NN"}
+
+
+@pytest.mark.slow
+def test_wandb_and_tensorboard_show_the_numbers_and_the_map(
+    tiles_evaluate: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    folder = tiles_evaluate("run", "label_efficiency.subjects=[]", "logger=evaluate", "logger.wandb.tags=[mine]")
+    (file,) = folder.glob("wandb/offline-run-*/*.wandb")
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json"]
+    told = subprocess.run([*command, "--summary", str(file)], capture_output=True, text=True, check=True).stdout
+    found = json.loads(told)
+    assert (found["exit_code"], found["summary"]["state"]) == (0, "finished")
+    assert found["summary"]["test/auroc/majority"] == 0.5
+    assert found["summary"]["tables/results"]["nrows"] == len((folder / "results.csv").read_text().splitlines()) - 1
+    assert found["summary"]["pictures/embedding_map/untrained"]["width"] == 880
+    about = json.loads((folder / "protocol.json").read_text())
+    assert {"task:synthetic_stress", f"protocol:{about['hash']}", "mine"} <= set(found["tags"])
+    assert found["config"]["protocol_hash"] == about["hash"]
+    records = subprocess.run([*command, str(file)], capture_output=True, text=True, check=True).stdout
+    assert '"job_type":"evaluate"' in records
+    assert (folder / "pictures" / "embedding_map_untrained.png").exists()
+    assert list(folder.glob("tensorboard/events*"))
 
 
 def test_the_screen_shows_the_metric_that_decides_with_its_interval(tmp_path: Path) -> None:

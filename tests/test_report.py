@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import json
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 from tiles_ecg import report
 from tiles_ecg.evaluation.predictions import Method, Predictions
 from tiles_ecg.report import main, write_report
+from tiles_ecg.run_record import RunRecord
+from tiles_ecg.sweep.plan import Job, SweepPlan, write_plan
 
 TASK = "rest < AF & |more|"
 METHODS = {
@@ -48,6 +51,25 @@ def write_run(folder: Path, hash_: str = "aa11", folds: Sequence[int] = range(4)
         "command": f"tiles-evaluate 'task={TASK}'",
     }
     (folder / "protocol.json").write_text(json.dumps(content))
+    return folder
+
+
+def write_sweep(folder: Path, objective: str = "simclr", **metrics: float) -> Path:
+    """A sweep of two encoders and three seeds; the last job fails, and one is not begun."""
+    varied = [{"encoder": encoder, "seed": str(seed)} for encoder in ("resnet8", "resnet18") for seed in range(3)]
+    jobs = [Job(f"encoder={v['encoder']},seed={v['seed']}", tuple(f"{k}={x}" for k, x in v.items()), v) for v in varied]
+    write_plan(folder, SweepPlan("tiles-train", (), (*jobs, Job("x", (), {"encoder": "tcn"})), "2026-11-22"))
+    for number, job in enumerate(jobs):
+        with (
+            contextlib.suppress(RuntimeError),
+            RunRecord(folder / job.name, "tiles-train", {"objective": objective}, 9) as it,
+        ):
+            (folder / job.name / "config.yaml").write_text("task: null\n")
+            it.note(
+                9, {name: value + 0.01 * number for name, value in metrics.items()} | {"val/loss": 2 + 0.1 * number}
+            )
+            if number == 5:
+                raise RuntimeError("out of <memory>")
     return folder
 
 
@@ -128,11 +150,13 @@ def test_the_report_of_a_run_can_lie_in_it(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         ([], "the following arguments are required: FOLDER"),
-        (["nowhere"], "nowhere: no such folder; give the folder of a finished"),
-        (["empty"], "no run that judged a task is in it"),
+        (["nowhere"], "nowhere: no such folder; give the folder of a sweep"),
+        (["empty"], "empty: no run is in it (no sweep.json, status.json or protocol.json)"),
         (["run", "-o", "file"], "-o file: a file; give a folder"),
         (["run", "--resamples", "10"], "'10': an interval needs a whole number of at least 50"),
         (["run", "--resamples", "many"], "'many': an interval needs a whole number of at least 50"),
+        (["run", "--metric", "val/loss"], "--metric val/loss: no run has logged it; there are: none yet"),
+        (["run", "--against", "lr"], "'lr': give KEY=VALUE, or several with commas between"),
         (["run", "--speed"], "unrecognized arguments: --speed"),
     ],
 )
@@ -199,3 +223,83 @@ def test_the_command_runs_on_its_own(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0
     assert "usage: tiles-report" in done.stdout
+
+
+def test_a_sweep_is_told_on_the_terminal_and_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_sweep(tmp_path / "sweep")
+    main(["sweep", "-o", "report"])
+    told = capsys.readouterr().out
+    assert "sweep: simclr: 7 jobs: 5 finished, 1 failed, 1 planned." in told
+    assert "2 of 3" in told
+    assert "go on with:\n  tiles-train -m resume=sweep\n" in told
+    assert told.endswith("report: report/report.html\n")
+    assert sorted(path.name for path in Path("report").iterdir()) == [
+        "ledger.csv",
+        "report.html",
+        "report.md",
+        "runs.csv",
+    ]
+    page, text = Words(Path("report/report.html").read_text()), Path("report/report.md").read_text()
+    for said in ("Student's t over seeds", "RuntimeError: out of ", "tiles-train -m resume=sweep"):
+        assert said in page.text
+        assert said in text
+    assert "out of <memory>" in page.text
+    assert len(page.sources) == 2
+
+
+def test_wishes_reach_the_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep(tmp_path / "sweep", **{"train/loss": 1.0})
+    folder = tmp_path / "report"
+    main([str(tmp_path), "-o", str(folder), "--metric", "train/loss", "--against", "encoder=resnet18"])
+    assert "train/loss: difference" in capsys.readouterr().out
+    with (folder / "ledger.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["encoder"], row["metric"], row["is_reference"]) for row in rows] == [
+        ("resnet8", "train/loss", "false"),
+        ("resnet18", "train/loss", "true"),
+        ("tcn", "train/loss", "false"),
+    ]
+
+
+def test_judged_runs_keep_their_sections_beside_the_ledger(tmp_path: Path, made: Path) -> None:
+    for fold in range(4):
+        write_run(tmp_path / "runs" / str(fold), folds=[fold])
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    write_report([tmp_path / "runs"], alone, 50)
+    write_sweep(tmp_path / "runs" / "sweep")
+    write_report([tmp_path / "runs"], both, 50)
+    assert (alone / "results.csv").read_text() == (both / "results.csv").read_text()
+    assert sorted(path.name for path in both.iterdir()) == [
+        "ledger.csv", "report.html", "report.md", "results.csv", "runs.csv",
+    ]  # fmt: skip
+    before, after = ((folder / "report.md").read_text().split("\n## ") for folder in (alone, both))
+    assert [part for part in after[1:] if not part.startswith("Runs\n")] == before[1:]
+
+
+def test_a_job_that_did_not_come_to_its_protocol_is_told_once(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "sweep", "finetune")
+    (sweep / "encoder=resnet8,seed=0" / "config.yaml").write_text("task: {name: af}\n")
+    write_report([sweep], tmp_path / "report", 50)
+    assert "Not in this report" not in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_folders_that_hold_only_what_cannot_be_used_are_refused_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("config.yaml", "command.json"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(SystemExit, match="2"):
+        main([str(tmp_path), "-o", str(tmp_path / "report")])
+    assert f"no run can be reported:\n  {tmp_path}: no status.json: made by" in capsys.readouterr().err
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_sweep_without_judged_runs_needs_no_torch(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "sweep")
+    asked = f"import sys; from tiles_ecg.report import main; main([{str(tmp_path)!r}, '-o', {str(tmp_path / 'r')!r}])"
+    command = [sys.executable, "-c", f"{asked}; assert 'torch' not in sys.modules"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

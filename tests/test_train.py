@@ -3,7 +3,9 @@
 import csv
 import math
 import os
+import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -15,11 +17,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tiles_ecg.augmentation.apply import Chain
 from tiles_ecg.callback.finite_loss import NonFiniteLossError
 from tiles_ecg.config import ConfigError
 from tiles_ecg.dataset.windows import Windows
 from tiles_ecg.encoder.resnet import ResNet1d
 from tiles_ecg.objective.simclr import SimCLR
+from tiles_ecg.run_record import read_status
 
 Run = Callable[..., Path]
 TINY = (  # as in the fixture `tiles_train`
@@ -31,6 +35,7 @@ TINY = (  # as in the fixture `tiles_train`
     "trainer.accelerator=cpu",
     "trainer.log_every_n_steps=1",
     "callback.online_probe.n_windows=40",
+    "callback.pictures=null",
 )
 
 
@@ -64,11 +69,12 @@ def assert_same(found: Any, expected: Any) -> None:
 
 
 def assert_same_run(found: Path, expected: Path) -> None:
-    ours, theirs = checkpoint(found), checkpoint(expected)
-    for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
-        assert_same(ours[key], theirs[key])
+    for name in ("last", "best"):
+        ours, theirs = checkpoint(found, name), checkpoint(expected, name)
+        assert ours.keys() == theirs.keys()
+        for key in set(theirs) - {"config"}:  # the run folder's name
+            assert_same(ours[key], theirs[key])
     assert (found / "metrics.csv").read_text() == (expected / "metrics.csv").read_text()
-    assert_same(checkpoint(found, "best")["state_dict"], checkpoint(expected, "best")["state_dict"])
 
 
 @pytest.fixture
@@ -123,6 +129,38 @@ def test_an_interrupted_and_resumed_run_ends_like_an_uninterrupted_one(
     cut_at(None)
     assert checkpoint(whole / ".." / "cut")["global_step"] == 8 // every * every
     assert_same_run(tiles_train("cut", saving, "resume=true"), whole)
+
+
+def test_a_resumed_run_sees_the_windows_and_the_views_that_the_uninterrupted_one_would_have(
+    tiles_train: Run, cut_at: Callable[[int | None], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[int, tuple[list[int], bytes]] = {}
+    whole = Chain.__call__
+    now: list[Tensor] = []
+
+    def drawn(self: Chain, *given: Tensor) -> Any:
+        views = whole(self, *given)
+        now.append(views[0])
+        return views
+
+    def on_train_batch_end(self: SimCLR, outputs: Any, batch: Any, batch_idx: int) -> None:
+        views = b"".join(view.numpy().tobytes() for view in now[-2:])  # those before are of a check or a validation
+        seen[self.global_step] = (batch.index.tolist(), views)
+
+    monkeypatch.setattr(Chain, "__call__", drawn)
+    monkeypatch.setattr(SimCLR, "on_train_batch_end", on_train_batch_end)
+    tiles_train("whole")
+    expected = dict(seen)
+    assert list(expected) == list(range(1, 11))
+    assert len({views for _, views in expected.values()}) == 10
+    cut_at(8)
+    with pytest.raises(PowerCut):
+        tiles_train("cut")
+    cut_at(None)
+    seen.clear()
+    tiles_train("cut", "resume=true")
+    assert list(seen) == [7, 8, 9, 10]
+    assert seen == {step: expected[step] for step in seen}
 
 
 def test_a_run_interrupted_before_its_first_checkpoint_begins_anew(
@@ -304,8 +342,6 @@ def test_a_machine_without_what_is_asked_for_is_a_mistake_without_traceback(
 def test_ctrl_c_ends_with_status_130_and_leaves_ctrl_c_working(
     tiles_train: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    import signal
-
     def training_step(self: SimCLR, batch: Any, batch_idx: int) -> Tensor:
         raise KeyboardInterrupt
 
@@ -333,8 +369,9 @@ def test_the_terminal_shows_nothing_that_a_user_cannot_act_on(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_command_killed_and_resumed_ends_like_an_uninterrupted_run_and_is_quiet(
-    tiles_train: Run, small_store: Path, tmp_path: Path
+    tiles_train: Run, small_store: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     long = ("trainer.max_steps=60", "trainer.val_check_interval=20", "callback.checkpoint.every_n_train_steps=5")
     whole = tiles_train("whole", *long)
@@ -350,7 +387,10 @@ def test_the_command_killed_and_resumed_ends_like_an_uninterrupted_run_and_is_qu
         last = tmp_path / "killed" / "checkpoints" / "last.ckpt"
         while not last.exists() and run.poll() is None:
             time.sleep(0.02)
-        run.kill()
+        time.sleep(random.uniform(0, 0.2))
+        run.send_signal(number)
+    assert run.returncode == (-9 if number == signal.SIGKILL else 143)
+    assert read_status(tmp_path / "killed").state == ("stopped" if number == signal.SIGKILL else "preempted")
     assert checkpoint(tmp_path / "killed")["global_step"] < 60
     ended = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr

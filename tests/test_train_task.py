@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -39,6 +40,11 @@ def column(folder: Path, name: str) -> dict[int, float]:
 
 def checkpoint(folder: Path, name: str = "last") -> dict[str, Any]:
     return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)  # type: ignore[no-any-return]
+
+
+def plain(state: Any) -> str:
+    """A state as text, every digit of its numbers."""
+    return json.dumps(state, default=lambda tensor: [str(tensor.dtype), tensor.tolist()])
 
 
 def test_on_separable_windows_fine_tuning_ends_far_above_chance_on_people_not_trained_on(finetune: Run) -> None:
@@ -131,10 +137,24 @@ def test_a_run_that_looks_at_the_test_side_while_it_chooses_ends(
     )
 
 
+CROPPED = ("augmentation=crop", "augmentation.steps.crop.crop_s=1.5", "encoder.dropout=0.1")
+STOPPED = ("callback.early_stopping.patience=2", "callback.early_stopping.min_delta=10.0", "trainer.max_steps=40")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        CROPPED,
+        ("objective=probe", *CROPPED[:2]),
+        (*CROPPED, *STOPPED),
+        ("+trainer.accumulate_grad_batches=2", "trainer.max_steps=10"),
+    ],
+    ids=["finetune", "probe", "early stopping", "accumulated"],
+)
 def test_an_interrupted_and_resumed_run_ends_like_an_uninterrupted_one(
-    finetune: Run, monkeypatch: pytest.MonkeyPatch
+    finetune: Run, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
-    whole = finetune("whole", "augmentation=crop", "augmentation.steps.crop.crop_s=1.5", "encoder.dropout=0.1")
+    whole = finetune("whole", *options)
     step = FineTune.training_step
 
     def training_step(self: FineTune, batch: Any, batch_idx: int) -> torch.Tensor:
@@ -143,17 +163,34 @@ def test_an_interrupted_and_resumed_run_ends_like_an_uninterrupted_one(
         return step(self, batch, batch_idx)
 
     monkeypatch.setattr(FineTune, "training_step", training_step)
-    options = ("augmentation=crop", "augmentation.steps.crop.crop_s=1.5", "encoder.dropout=0.1")
     with pytest.raises(PowerCut):
         finetune("cut", *options)
     assert json.loads((whole / ".." / "cut" / "protocol.json").read_text())["finished"] is False
     monkeypatch.setattr(FineTune, "training_step", step)
     cut = finetune("cut", *options, "resume=true")
+    if "trainer.max_steps=40" in options:
+        assert checkpoint(whole)["global_step"] == 12
     for name in ("last", "best"):
-        ours, theirs = checkpoint(cut, name)["state_dict"], checkpoint(whole, name)["state_dict"]
-        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+        ours, theirs = checkpoint(cut, name), checkpoint(whole, name)
+        for part in ("state_dict", "optimizer_states", "lr_schedulers", "callbacks", "loops", "global_step"):
+            assert plain(ours[part]) == plain(theirs[part])
     assert (cut / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
     assert np.array_equal(predictions(cut).score, predictions(whole).score)
+
+
+def test_a_damaged_best_checkpoint_is_told_where_it_is_needed(
+    finetune: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = finetune("run")
+    best = folder / "checkpoints" / "best.ckpt"
+    best.write_bytes(best.read_bytes()[:-1000])
+    with pytest.raises(SystemExit) as end:
+        finetune("run", "resume=true")
+    assert end.value.code == 2
+    assert re.search(
+        r"best.ckpt: damaged \(.*\): the weights that val/selection chose are lost; train again in another folder",
+        capsys.readouterr().err,
+    )
 
 
 @pytest.mark.parametrize("stop", [(), ("callback.early_stopping.patience=1", "callback.early_stopping.min_delta=10.0")])
@@ -227,7 +264,7 @@ def test_the_run_folder_and_the_checkpoint_say_by_which_protocol(finetune: Run) 
     (file,) = folder.glob("wandb/offline-run-*/*.wandb")
     wandb = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--summary", "--json", str(file)]
     about = json.loads(subprocess.run(wandb, capture_output=True, text=True, check=True).stdout)
-    assert about["config"]["protocol"] == protocol["hash"]
+    assert about["config"]["protocol_hash"] == protocol["hash"]
     records = [*wandb[:3], "--json", str(file)]
     told = subprocess.run(records, capture_output=True, text=True, check=True).stdout
     assert f'"{protocol["hash"]}"' in told

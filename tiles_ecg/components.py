@@ -32,9 +32,12 @@ def build_trainer(cfg: DictConfig) -> Any:
     from hydra.utils import instantiate
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+    from tiles_ecg.distributed.environment import cluster_plugins
+
     callbacks = listed(instantiate(cfg.callback, _convert_="all"))
+    given = {} if cfg.trainer.get("plugins") else {"plugins": cluster_plugins()}
     try:
-        return instantiate(cfg.trainer, logger=False, callbacks=callbacks, _convert_="all")
+        return instantiate(cfg.trainer, logger=False, callbacks=callbacks, **given, _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, MisconfigurationException | ValueError):
             raise ConfigError(f"trainer: {' '.join(str(error.__cause__).split())}") from error

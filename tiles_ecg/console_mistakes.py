@@ -1,9 +1,10 @@
 """Which override of a command that does not compose is mistyped, and what was meant perhaps."""
 
 import contextlib
+import importlib.util
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -17,6 +18,14 @@ from omegaconf.errors import OmegaConfBaseException
 from tiles_ecg.config import config_directory
 from tiles_ecg.config_check import dotted_keys, nearest_key
 
+EXTRAS = {
+    "hydra/launcher=joblib": ("hydra_plugins.hydra_joblib_launcher", "sweep"),
+    "hydra/launcher=submitit_local": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+    "hydra/launcher=submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+    "hydra/launcher=slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+    "hydra/sweeper=optuna": ("optuna", "sweep"),
+}
+"""Options that need a package: its module, and our extra that brings it."""
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, TypeError)
 """What Hydra raises for overrides that it cannot apply."""
 
@@ -28,10 +37,12 @@ class Mistakes:
     Attributes:
         config_name: Root config, `train` or `prepare`.
         loader: Hydra's loader, which knows the config groups.
+        composed: What was composed so far, by overrides.
     """
 
     config_name: str
     loader: ConfigLoader
+    composed: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)
 
     def unreadable(self, text: str) -> str:
         """What is wrong with a word that is no override."""
@@ -59,10 +70,10 @@ class Mistakes:
         """
         groups, everything = self.groups(), context or parsed
         chosen = [str(o.input_line) for o in everything if o.key_or_group in groups and not self._option_problem(o)]
-        base = compose(self.config_name, return_hydra_config=True)
+        base = self._compose([])
         parts = _parts(base)
         with contextlib.suppress(*COMPOSITION_ERRORS):
-            base = compose(self.config_name, chosen, return_hydra_config=True) if chosen else base
+            base = self._compose(chosen)
         text = " ".join(str(override.input_line) for override in everything)
         lines = []
         for override in parsed:
@@ -71,6 +82,13 @@ class Mistakes:
             elif not override.is_hydra_override():
                 lines.append(self._key_problem(override, base, text))
         return [line for line in lines if line]
+
+    def _compose(self, overrides: Sequence[str]) -> DictConfig:
+        """The config by some overrides, composed once."""
+        key = tuple(overrides)
+        if key not in self.composed:
+            self.composed[key] = compose(self.config_name, list(overrides), return_hydra_config=True)
+        return self.composed[key]
 
     def _option_problem(self, override: Override) -> str:
         """What is wrong with the option that a group is given; empty if nothing."""
@@ -136,6 +154,23 @@ class Mistakes:
     def options(self, group: str) -> list[str]:
         """The options of a group, sorted."""
         return sorted(self.loader.get_group_options(group))
+
+
+def lacking_extra(overrides: Sequence[str]) -> list[str]:
+    """A line for each option among overrides that needs what is not installed."""
+    lines = []
+    for text in overrides:
+        module, extra = EXTRAS.get(text, ("", ""))
+        if module and not _is_installed(module):
+            lines.append(f"{text.replace('=', ' = ')}: is not installed; pip install 'tiles_ecg[{extra}]'")
+    return lines
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _parts(root: DictConfig) -> list[str]:

@@ -28,8 +28,10 @@ class Resumption:
     note: str = ""
 
 
-def resolve_resume(argv: Sequence[str], is_multirun: bool, outputs: Path = Path("outputs")) -> Resumption:
-    """Find the run that `resume=true` or `resume=PATH` means.
+def resolve_resume(
+    argv: Sequence[str], is_multirun: bool, outputs: Path = Path("outputs"), program: str = "tiles-train"
+) -> Resumption:
+    """Find the run or the sweep that `resume=true` or `resume=PATH` means.
 
     `true` is the run below `outputs` with the latest checkpoint among those that were started by the same overrides,
     in any order, apart from `resume` and Hydra's own; its folder becomes `hydra.run.dir`. With a path, that run's own
@@ -37,24 +39,25 @@ def resolve_resume(argv: Sequence[str], is_multirun: bool, outputs: Path = Path(
 
     Args:
         argv: Arguments after the program's name: flags and overrides.
-        is_multirun: Whether they ask for a sweep; it goes on in its own `hydra.sweep.dir` only.
+        is_multirun: Whether they ask for a sweep. The folder of one does so by itself.
         outputs: Where run folders are looked for.
+        program: Whose sweeps may be meant.
 
     Raises:
-        ConfigError: If the path is no run folder, or a sweep has no folder given.
+        ConfigError: If the path is no folder of a run, or of a sweep.
     """
+    from tiles_ecg.console_resume_sweep import resolve_sweep
+    from tiles_ecg.sweep.plan import is_sweep
+
     given = _by_key(argv)
     wanted = _value(given.get("resume", "resume=false"))
-    if wanted.lower() in {"", "false", "null", "no", "off"}:
+    if not wants_to_resume(argv):
         return Resumption(list(argv))
-    is_any = wanted.lower() in {"true", "yes", "on"}
-    if is_multirun:
-        if is_any and "hydra.sweep.dir" in given:
-            return Resumption(list(argv))
-        raise ConfigError(
-            f"resume = {wanted}: a sweep goes on in its own folder only; "
-            "give resume=true hydra.sweep.dir=DIR, with the folder that holds its multirun.yaml"
-        )
+    is_any = is_on(wanted)
+    if is_multirun or (not is_any and is_sweep(Path(wanted))):
+        return resolve_sweep(argv, None if is_any else Path(wanted), outputs, program)
+    if program != "tiles-train":
+        raise ConfigError(f"resume = {wanted}: of {program} only a sweep is gone on with; repeat the command instead")
     if not is_any:
         return _resume_path(argv, given, Path(wanted))
     if "hydra.run.dir" in given:
@@ -67,6 +70,16 @@ def resolve_resume(argv: Sequence[str], is_multirun: bool, outputs: Path = Path(
     return Resumption([*argv, _run_dir(found)], f"resume: going on in {found}")
 
 
+def wants_to_resume(argv: Sequence[str]) -> bool:
+    """Whether the arguments ask to go on with something."""
+    return _value(_by_key(argv).get("resume", "")).lower() not in {"", "false", "null", "no", "off"}
+
+
+def is_on(value: str) -> bool:
+    """Whether a value of `resume` is a plain yes."""
+    return value.strip("'\"").lower() in {"true", "yes", "on"}
+
+
 def _resume_path(argv: Sequence[str], given: dict[str, str], folder: Path) -> Resumption:
     lacking = [str(name) for name in (CONFIG_FILE, CHECKPOINT) if not (folder / name).is_file()]
     if lacking:
@@ -76,7 +89,8 @@ def _resume_path(argv: Sequence[str], given: dict[str, str], folder: Path) -> Re
     if other and os.path.abspath(other) != os.path.abspath(folder):
         raise ConfigError(f"resume = {folder}: hydra.run.dir={other} is another folder; give only one of them")
     earlier = [text for text in read_command(folder) if _key(text) not in given]
-    added = [] if other else [_run_dir(folder)]
+    added = ["hydra.mode=RUN"] if any(_key(text) == "experiment" for text in earlier) else []  # it may be of a sweep
+    added += [] if other else [_run_dir(folder)]
     return Resumption([*argv, *_not_own(earlier), *added], f"resume: going on in {folder}")
 
 

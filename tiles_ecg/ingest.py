@@ -15,6 +15,7 @@ from joblib import delayed
 from tqdm import tqdm
 
 from tiles_ecg.assembly import assemble, lead_counts, package_version
+from tiles_ecg.cluster import settle_workers
 from tiles_ecg.config import ConfigError
 from tiles_ecg.label import check_unique
 from tiles_ecg.parallel import outcomes_of
@@ -45,7 +46,7 @@ def prepare(
     """Prepare every source of a reader and assemble the store.
 
     Finished sources lie in `<store>.parts` until the store is whole; an interrupted call takes them up again. Runs
-    through joblib, so that `joblib.parallel_config(backend="dask")` spreads it over machines that share the folder.
+    through joblib, so that `tiles_ecg.cluster.working_on(...)` spreads it over machines that share the folder.
 
     Args:
         reader: A `tiles_ecg.recording.Reader`.
@@ -76,6 +77,7 @@ def prepare(
             _remove_parts(store)
             return store
         folder = _open_parts(store, config)
+        settle_workers(folder / PLAN)
         failed = _prepare_all(reader, preparation, sources, folder, on_error, n_jobs, show_progress)
         opened = (open_part(_part_path(folder, source.key)) for source in sources if source.key not in failed)
         parts = [part for part in opened if part is not None]

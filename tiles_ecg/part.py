@@ -6,6 +6,7 @@ its length and a mark. HDF5 takes 4 ms to make such a file of ten short columns,
 
 import json
 import os
+import socket
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +31,7 @@ class Part:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        self._scratch = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
         self._blocks: dict[str, list[tuple[int, str, tuple[int, ...]]]] = {}
         self._description: Mapping[str, Any] = {}
 

@@ -15,17 +15,19 @@ def main() -> None:
 def _task(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
 
+    from tiles_ecg.cluster import working_on
     from tiles_ecg.ingest import prepare
 
     reader = instantiate(cfg.reader, _convert_="all")
     preparation = instantiate(cfg.preparation, _convert_="all")
     plain = OmegaConf.to_container(cfg, resolve=True)
-    prepare(
-        reader,
-        preparation,
-        Path(cfg.store),
-        config={"reader": plain["reader"], "preparation": plain["preparation"]},  # type: ignore[call-overload,index]
-        on_error=cfg.on_error,
-        n_jobs=cfg.n_jobs,
-        overwrite=cfg.overwrite,
-    )
+    with working_on(cfg.dask, cfg.n_jobs):
+        prepare(
+            reader,
+            preparation,
+            Path(cfg.store),
+            config={"reader": plain["reader"], "preparation": plain["preparation"]},  # type: ignore[call-overload,index]
+            on_error=cfg.on_error,
+            n_jobs=cfg.n_jobs,
+            overwrite=cfg.overwrite,
+        )

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt
-from sklearn.model_selection import StratifiedGroupKFold
 
 from tiles_ecg.dataset.windows import Windows
 from tiles_ecg.seeding import derive_seed
@@ -204,6 +203,8 @@ def divide(
     Returns:
         For each part, the examples outside and inside of it.
     """
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second that pre-training can do without
+
     strata = _strata(target)[among]
     if np.unique(strata, return_counts=True)[1].max() < n:  # too few of each to be spread
         strata = np.zeros_like(strata)

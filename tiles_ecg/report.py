@@ -1,20 +1,17 @@
-"""tiles-report: finished evaluation and fine-tuning runs -> report.md, report.html and results.csv."""
+"""tiles-report: sweeps and runs -> a table on the terminal; report.md, report.html and sheets of all numbers."""
 
 import argparse
 import os
+import re
 import sys
 import traceback
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 MISTAKE = 2
 INTERRUPTED = 130
 DEFAULT_FOLDER = Path("outputs/report")
-PAGE = "report.html"
-TITLE = "Evaluation of ECG encoders"
-UNWRITABLE = "-o {}: cannot be written ({}); give a folder that can"
 N_RESAMPLES = 2000
 FEWEST_RESAMPLES = 50
 """As `tiles_ecg.evaluation.bootstrap` has it, which takes a second to import."""
@@ -31,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     arguments = _arguments(argv)
     try:
-        page = write_report(arguments.runs, arguments.output, arguments.resamples)
+        page = write_report(
+            arguments.runs, arguments.output, arguments.resamples, arguments.metric, arguments.against, print
+        )
     except KeyboardInterrupt:
         print("tiles-report: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -45,72 +44,56 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"report: {page}")
 
 
-def write_report(paths: Sequence[Path], folder: Path, n_resamples: int = N_RESAMPLES) -> Path:
-    """Read runs and write their report.
+def write_report(
+    paths: Sequence[Path],
+    folder: Path,
+    n_resamples: int = N_RESAMPLES,
+    metrics: Sequence[str] = (),
+    against: Mapping[str, str] | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Path:
+    """Read sweeps and runs, and write their report.
 
     Args:
-        paths: Folders of runs, or above them.
-        folder: Where report.md, report.html and results.csv go; made if it is not there.
+        paths: Folders of sweeps or runs, or above them.
+        folder: Where report.md, report.html and the sheets of numbers go; made if it is not there. The sheets are
+            runs.csv and ledger.csv where there are sweeps or training runs, results.csv where there are judged runs.
         n_resamples: Of the bootstrap of the metric that decides.
+        metrics: Of the ledger, the one that decides first; all that matter by default.
+        against: Override keys and values of the row that others are compared with; the first one by default.
+        tell: Is given the table of runs, as text; nothing is told where there are none.
 
     Returns:
         The page.
 
     Raises:
-        ReportError: If there is nothing to report, two runs contradict each other, or the folder cannot be written.
+        ReportError: If there is nothing to report, two runs contradict each other, a metric or a row is not there, or
+            the folder cannot be written.
     """
-    from tiles_ecg.summary.content import content
-    from tiles_ecg.summary.illustration import illustrate
-    from tiles_ecg.summary.markdown import markdown
-    from tiles_ecg.summary.page import page
-    from tiles_ecg.summary.runs import ReportError, find_runs
-    from tiles_ecg.summary.section import sections
-    from tiles_ecg.summary.standing import standing
-    from tiles_ecg.summary.tables import results
+    from tiles_ecg.summary.ledger import Wishes
+    from tiles_ecg.summary.whole import whole_report
 
-    if folder.exists() and not folder.is_dir():
-        raise ReportError(f"-o {folder}: a file; give a folder, which is made if it is not there")
-    runs, setbacks = find_runs(paths)
-    found = sections(runs)
-    _make(folder)
-    standings = [standing(section, n_resamples) for section in found]
-    illustrations = [illustrate(each) for each in standings]
-    setbacks += [setback for each in illustrations for setback in each.setbacks]
-    blocks = content(standings, illustrations, setbacks, n_resamples, datetime.now())
-    try:
-        _write(folder / "results.csv", results(standings))
-        _write(folder / "report.md", markdown(blocks, PAGE))
-        _write(folder / PAGE, page(blocks, TITLE))
-    except OSError as error:
-        raise ReportError(UNWRITABLE.format(folder, error)) from error
-    return folder / PAGE
-
-
-def _make(folder: Path) -> None:
-    """Before the work, so that a mistake is answered at once."""
-    from tiles_ecg.summary.runs import ReportError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ReportError(UNWRITABLE.format(folder, error)) from error
-    if not os.access(folder, os.W_OK):
-        raise ReportError(UNWRITABLE.format(folder, "permission denied"))
+    return whole_report(paths, folder, n_resamples, Wishes(tuple(metrics), against or {}), tell)
 
 
 DESCRIPTION = """\
-tiles-report: finished runs -> one page of tables and figures.
+tiles-report: sweeps and runs -> tables on the terminal, and one page with figures.
 
-Runs of tiles-evaluate and of tiles-train objective=finetune|probe|fusion are put together: each method
+Sweeps and runs of tiles-train: what became of each job, what differs, what came out; then a row for
+whatever differs apart from seeds and folds, with mean, interval and the difference to a reference.
+Runs of tiles-evaluate and of tiles-train objective=finetune|probe|fusion are put together as well: each method
 with its interval, beside its controls and in paired comparisons. Folds and seeds of a method are joined;
 runs under different protocols are kept apart. What cannot be used is named, with the reason."""
 EPILOG = """\
 Common commands
+  tiles-report outputs/sweep-simclr/2026-11-22_14-05-00-ab12          a sweep, finished or not
+  tiles-report SWEEP --metric val/loss --against encoder=resnet8      one metric, differences to one row
   tiles-report outputs -o report                       all runs below a folder
   tiles-report outputs/evaluate-cinc2017_af outputs/sweep-finetune     frozen and fine-tuned, one table
   tiles-report outputs/my-run --resamples 200          sooner, for a first look
 
-Results, in -o: report.html (one file, no network), report.md, results.csv (all numbers).
+Results, in -o: report.html (one file, no network), report.md; of sweeps and training runs runs.csv (every job)
+and ledger.csv (means and intervals); of judged runs results.csv (all numbers).
 
 Exit status: 0 done; 1 it failed; 2 a mistake in the command or the runs; 130 interrupted."""
 
@@ -129,14 +112,28 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="FOLDER", help="run folders, or folders above them")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="FOLDER", help="sweeps, runs, or folders above")
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         default=DEFAULT_FOLDER,
         metavar="DIR",
-        help="folder for report.md, report.html and results.csv (default: %(default)s)",
+        help="folder for the page and the sheets of numbers (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--metric",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="of the table of runs; may be given several times, the first one decides (default: all that matter)",
+    )
+    parser.add_argument(
+        "--against",
+        type=_against,
+        default={},
+        metavar="KEY=VALUE[,KEY=VALUE]",
+        help="row that the others are compared with (default: the first)",
     )
     parser.add_argument(
         "--resamples",
@@ -155,11 +152,11 @@ def _count(text: str) -> int:
     return number
 
 
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    scratch = path.with_name(f"{path.name}.tmp")
-    scratch.write_text(text, encoding="utf-8")
-    os.replace(scratch, path)
+def _against(text: str) -> dict[str, str]:
+    parts = [part.partition("=") for part in re.split(r",(?=[\w./@]+=)", text)]
+    if not all(key and sign for key, sign, _ in parts):
+        raise argparse.ArgumentTypeError(f"{text!r}: give KEY=VALUE, or several with commas between")
+    return {key: value for key, _, value in parts}
 
 
 if __name__ == "__main__":

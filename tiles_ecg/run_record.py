@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -65,7 +66,7 @@ class RunStatus:
 def read_status(folder: Path) -> RunStatus:
     """What became of the run of a folder; a run that says it is at work but holds no lock was killed."""
     written = _read(folder)
-    if written.state == "running" and not _is_locked(folder):
+    if written.state == "running" and not _is_locked(folder, written):
         return _replaced(written, state="stopped")
     return written
 
@@ -192,29 +193,49 @@ def _locked(folder: Path) -> IO[str] | None:
     except ImportError:
         return None
     handle = (folder / LOCK_FILE).open("w")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    for is_last in (*[False] * 20, True):  # someone may be looking at it, for an instant
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return handle
+        except BlockingIOError:
+            if not is_last:
+                time.sleep(0.05)
+        except OSError:
+            break
+    else:
         handle.close()
         where = " ".join(f"{key} {value}" for key, value in _read(folder).job.items())
         raise ConfigError(
             f"hydra.run.dir = {folder}: another process is at work in it ({where}); wait for it, or give another folder"
-        ) from None
-    except OSError:
-        handle.close()
-        return None
-    return handle
+        )
+    handle.close()
+    return None
 
 
-def _is_locked(folder: Path) -> bool:
-    """Whether some process holds the lock; where there are no locks, it is taken at its word."""
+def _is_locked(folder: Path, status: RunStatus) -> bool:
+    """Whether some process holds the lock; where there are no locks, whether the process that says so may be there."""
     try:
         import fcntl
 
         with (folder / LOCK_FILE).open("r") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except (ImportError, BlockingIOError):
+    except BlockingIOError:
         return True
-    except OSError:
+    except FileNotFoundError:
         return False
+    except (ImportError, OSError):
+        return _may_be_there(status.job)
     return False
+
+
+def _may_be_there(job: Mapping[str, str]) -> bool:
+    """Whether a process of this host is there; one of another host is taken at its word."""
+    if job.get("host") != socket.gethostname() or os.name == "nt":  # where a signal 0 would end it
+        return True
+    try:
+        os.kill(int(job.get("pid", "0")), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

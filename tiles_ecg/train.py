@@ -15,8 +15,7 @@ from tiles_ecg import console
 from tiles_ecg.allocator import keep_freed_memory
 from tiles_ecg.components import Components, build, build_trainer, listed
 from tiles_ecg.console_resume import COMMAND_FILE, CONFIG_FILE
-from tiles_ecg.distributed.agreement import agree, as_config
-from tiles_ecg.distributed.launcher import end_processes, start_processes_by_config
+from tiles_ecg.distributed.agreement import agree, as_config, in_turn
 from tiles_ecg.quiet import silence
 from tiles_ecg.resumption import Checkpointed, checkpoint_to_go_on_from
 from tiles_ecg.run_record import RunPruned, RunRecord, State, outcome
@@ -50,16 +49,19 @@ def train(cfg: DictConfig) -> None:
     try:
         trainer = build_trainer(cfg)
         config = agree(trainer, json.loads(json.dumps(OmegaConf.to_container(cfg, resolve=True))))
+        if not trainer.is_global_zero:
+            trainer = build_trainer(as_config(config))  # so far by a config of its own
         run_dir = Path(config["run_dir"])
         resumed = checkpoint_to_go_on_from(run_dir, config, trainer)
-        components = build(as_config(config), trainer)
+        components = in_turn(trainer, lambda: build(as_config(config), trainer))
     except BaseException:
         remove_empty(composed)  # Hydra makes it before it calls us
         raise
     if not trainer.is_global_zero:
         if run_dir != composed:
             remove_empty(composed)
-        _run(config, trainer, components, resumed, None)
+        with contextlib.suppress(RunPruned):
+            _run(config, trainer, components, resumed, None)
         return
     with (
         contextlib.suppress(RunPruned),
@@ -78,6 +80,8 @@ def _run(
 ) -> None:
     """Fit, with loggers that end as the run did. A run that a search gives up ends like one that is over."""
     from hydra.utils import instantiate
+
+    from tiles_ecg.distributed.launcher import start_processes_by_config
 
     ended: BaseException | None = None
     try:
@@ -158,10 +162,12 @@ def _announce(run_dir: Path, parts: Components, resumed: Checkpointed | None) ->
 
 def _finish(state: State, trainer: Any, metrics: dict[str, float]) -> None:
     """End the loggers as the run ended, and the other processes, so that the next job begins its own."""
+    from tiles_ecg.distributed.launcher import end_processes
+
     for logger in trainer.loggers:
         if hasattr(logger, "end"):
             logger.end(state, metrics)
-    end_processes(trainer)
+    end_processes(trainer, state)
 
 
 def shown(path: Path) -> str:
@@ -170,3 +176,9 @@ def shown(path: Path) -> str:
         return str(Path(path).resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+if __name__ == "__main__":  # as torchrun -m starts it; loggers know the module by its own name
+    from tiles_ecg import train as module
+
+    module.main()

@@ -80,6 +80,18 @@ def test_a_step_that_is_no_module_is_named() -> None:
         Chain({"scale": None})  # type: ignore[dict-item]
 
 
+def test_a_step_that_is_left_out_is_not_applied() -> None:
+    chain = Chain({"scale": Scaling((2.0, 2.0), p=1.0), "invert": Inversion(p=1.0)}, leave_out=["invert"])
+    signal, beat = torch.ones(2, 1, 8), torch.zeros(2, 8, dtype=torch.bool)
+    assert torch.equal(chain(signal, beat)[0], 2 * signal)
+    assert list(chain.steps) == ["scale"]
+
+
+def test_a_step_that_is_not_there_cannot_be_left_out() -> None:
+    with pytest.raises(ValueError, match=r"leave_out = \[permut\]: no such step; there are permute"):
+        Chain({"permute": Permutation((10, 10), p=1.0)}, leave_out=["permut"])
+
+
 @pytest.mark.parametrize("name", CHAINS)
 def test_every_chain_composes_builds_and_runs(
     name: str, compose: Compose, noise_root: Path, ecg: tuple[Tensor, Tensor]

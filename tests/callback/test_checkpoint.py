@@ -1,5 +1,6 @@
 """Checkpoints: whole or absent, the best is the best, and the encoder beside them can be rebuilt."""
 
+import csv
 import errno
 import json
 import os
@@ -12,12 +13,13 @@ import torch
 from hydra.utils import instantiate
 from safetensors import safe_open
 from safetensors.torch import load_file
-from torch import nn
 
-from tiles_ecg.callback.checkpoint import Checkpoint, save_encoder
+from tiles_ecg.callback.checkpoint import Checkpoint
 from tiles_ecg.config import ConfigError
 from tiles_ecg.encoder.encoder_file import read_encoder_file
+from tiles_ecg.logger.metrics_csv import MetricsCsv
 from tiles_ecg.objective.simclr import SimCLR
+from tiles_ecg.run_record import read_status
 from tiles_ecg.store import Store
 
 Run = Callable[..., Path]
@@ -141,17 +143,15 @@ def test_a_crash_while_saving_leaves_the_checkpoint_of_before(
 def test_a_full_disk_is_told_with_what_to_do_and_leaves_the_checkpoint_of_before(
     tiles_train: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lightning import Trainer
+    whole = torch.save
 
-    whole = Trainer.save_checkpoint
-
-    def save_checkpoint(self: Trainer, path: Any, *rest: Any) -> None:
-        whole(self, path, *rest)
-        if self.global_step == 6:
-            Path(path).write_bytes(b"half")
+    def save(content: Any, file: Any) -> None:
+        if content["global_step"] == 6:
+            file.write(b"half")
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        whole(content, file)
 
-    monkeypatch.setattr(Trainer, "save_checkpoint", save_checkpoint)
+    monkeypatch.setattr(torch, "save", save)
     with pytest.raises(SystemExit) as end:
         tiles_train("run", "dataset.val_share=0")
     assert end.value.code == 2
@@ -162,15 +162,74 @@ def test_a_full_disk_is_told_with_what_to_do_and_leaves_the_checkpoint_of_before
     assert not list(folder.glob("*.tmp"))
 
 
-def test_an_encoder_file_is_whole_or_absent_and_as_readable_as_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_disk_that_is_full_at_the_end_is_told_too(
+    tiles_train: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save_encoder(tmp_path / "a.safetensors", nn.Linear(2, 2), {"step": 1})
-    (tmp_path / "ordinary").touch()
-    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors", "ordinary"]
-    before = (tmp_path / "a.safetensors").read_bytes()
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("no")))
-    with pytest.raises(OSError, match="no"):
-        save_encoder(tmp_path / "a.safetensors", nn.Linear(2, 2), {"step": 2})
-    assert (tmp_path / "a.safetensors").read_bytes() == before
+    def save(content: Any, file: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(SystemExit) as end:
+        tiles_train("run", "dataset.val_share=0", "trainer.max_steps=2")
+    assert end.value.code == 2
+    assert "last.ckpt: not written at step 2 (No space left on device); make room" in capsys.readouterr().err
+    assert read_status(tmp_path / "run").state == "failed"
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+
+
+def test_what_could_not_be_written_is_told_beside_another_failure(
+    tiles_train: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def save(content: Any, file: Any) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def training_step(self: SimCLR, batch: Any, batch_idx: int) -> torch.Tensor:
+        if self.global_step == 3:
+            raise ZeroDivisionError
+        return whole(self, batch, batch_idx)
+
+    whole = SimCLR.training_step
+    monkeypatch.setattr(SimCLR, "training_step", training_step)
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(ZeroDivisionError):
+        tiles_train("run")
+    assert "last.ckpt: not written at step 3 (Input/output error); see to the folder" in capsys.readouterr().err
+
+
+def test_a_run_that_fails_before_a_step_is_logged_keeps_the_checkpoint_of_before(
+    tiles_train: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = MetricsCsv.log_metrics
+
+    def log_metrics(self: MetricsCsv, metrics: Any, step: int | None = None) -> None:
+        if step == 5:
+            raise ZeroDivisionError
+        whole(self, metrics, step)
+
+    monkeypatch.setattr(MetricsCsv, "log_metrics", log_metrics)
+    with pytest.raises(ZeroDivisionError):
+        tiles_train("run")
+    folder = tmp_path / "run" / "checkpoints"
+    assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 3
+    assert not list(folder.glob("*.tmp"))
+
+
+def test_the_last_checkpoint_and_the_one_before_are_kept_and_the_run_sums_up_its_best(tiles_train: Run) -> None:
+    folder = tiles_train("run")
+    steps = {
+        path.name: torch.load(path, weights_only=True)["global_step"]
+        for path in (folder / "checkpoints").glob("*.ckpt")
+    }
+    assert (steps["last.ckpt"], steps["previous.ckpt"]) == (10, 9)
+    best = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["callbacks"]["Checkpoint"]["best"]
+    assert read_status(folder).metrics["best/val/loss"] == best
+    losses = [row["val/loss"] for row in csv.DictReader((folder / "metrics.csv").open()) if row["val/loss"]]
+    assert best == pytest.approx(min(map(float, losses)))
+
+
+def test_what_a_killed_run_left_half_written_is_removed_when_it_goes_on(tiles_train: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "best.ckpt.tmp").write_bytes(b"half")
+    tiles_train("run", "dataset.val_share=0", "trainer.max_steps=2")
+    assert sorted(path.name for path in folder.iterdir()) == ["last.ckpt", "last.safetensors"]

@@ -10,7 +10,7 @@ from tiles_ecg.callback.finite_loss import FiniteLoss, NonFiniteLossError
 
 
 def see(callback: FiniteLoss, step: int, loss: float) -> None:
-    trainer: Any = SimpleNamespace(global_step=step, log_every_n_steps=50)
+    trainer: Any = SimpleNamespace(global_step=step, log_every_n_steps=50, world_size=1)
     module: Any = None
     callback.on_train_batch_end(trainer, module, {"loss": torch.tensor(loss)}, None, step)
 
@@ -33,3 +33,11 @@ def test_the_first_bad_step_is_named_where_it_is_looked_at_later() -> None:
     trainer: Any = None
     with pytest.raises(NonFiniteLossError, match="of step 2"):
         callback.on_save_checkpoint(trainer, trainer, {})
+
+
+def test_of_several_processes_all_see_the_loss_of_one_that_is_no_number() -> None:
+    mean = {"train/loss": torch.tensor(float("nan"))}  # of this process, 3, and of another
+    trainer: Any = SimpleNamespace(global_step=2, log_every_n_steps=50, world_size=2, callback_metrics=mean)
+    module: Any = None
+    with pytest.raises(NonFiniteLossError, match="of step 2"):
+        FiniteLoss().on_train_batch_end(trainer, module, {"loss": torch.tensor(3.0)}, None, 2)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tiles_ecg.callback.checkpoint import save_encoder
+from tiles_ecg.checkpoint_file import save_encoder
 from tiles_ecg.encoder.resnet import ResNet1d
 
 ARCHITECTURE = {

@@ -1,10 +1,6 @@
-"""The objective: views by (seed, step), one validation over all windows, the same gradient on one process or two."""
+"""The objective: views by (seed, step), one validation over all windows."""
 
-import os
-import subprocess
-import sys
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,8 +14,6 @@ from tiles_ecg.encoder.resnet import ResNet1d
 from tiles_ecg.objective.geometry import alignment, effective_rank, uniformity
 from tiles_ecg.objective.nt_xent import nt_xent
 from tiles_ecg.objective.simclr import SimCLR
-
-PROGRAM = Path(__file__).with_name("two_processes.py")
 
 
 class Encoder(nn.Sequential):
@@ -151,20 +145,3 @@ def test_windows_that_a_part_cannot_take_are_found_without_data_and_without_a_tr
         module.check(2, 20)
     with pytest.raises(ValueError, match=r"choose a crop of at most 0\.2 s"):
         simclr(augmentation=RandomCrop(0.5, 100.0)).check(1, 20)
-
-
-@pytest.mark.slow
-def test_two_processes_take_the_step_that_one_takes_on_the_global_batch(tmp_path: Path) -> None:
-    steps = []
-    for devices in (1, 2):
-        file = tmp_path / f"{devices}.pt"
-        command = [sys.executable, str(PROGRAM), str(devices), str(file)]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("SLURM")}
-        ended = subprocess.run(
-            command, env=environment | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120
-        )
-        assert ended.returncode == 0, ended.stderr
-        steps.append(torch.load(file, weights_only=True))
-    for name, alone in steps[0].items():
-        assert alone.abs().max() > 1e-3
-        torch.testing.assert_close(steps[1][name], alone, rtol=1e-5, atol=1e-6, msg=name)

@@ -1,5 +1,6 @@
 """Fabricated runs: predictions of a known quality, in folders as tiles-evaluate and tiles-train leave them."""
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from tiles_ecg.evaluation.predictions import Method, Predictions
+from tiles_ecg.run_record import RunPruned, RunRecord
+from tiles_ecg.sweep.plan import Job, SweepPlan, write_plan
 
 N_SUBJECTS, N_WINDOWS, N_FOLDS = 20, 4, 5
 HASH = "0123456789ab"
@@ -17,6 +21,7 @@ HEART_RATE = Method("heart rate and HRV", "linear", "control")
 UNTRAINED = Method("untrained", "linear", "control")
 SCRATCH = Method("from scratch", "fine-tuned", "control")
 RESNET = Method("resnet8", "linear")
+CHOICES = {"objective": "simclr", "task": "None", "encoder": "resnet8"}
 
 
 def predict(
@@ -121,3 +126,64 @@ def fabricate() -> Callable[..., Predictions]:
 def run_folder() -> Callable[..., Path]:
     """`write_run`."""
     return write_run
+
+
+def write_run_of(
+    folder: Path,
+    metrics: dict[str, float] | None = None,
+    state: str = "finished",
+    overrides: Sequence[str] = (),
+    config: dict[str, Any] | None = None,
+    choices: dict[str, str] | None = None,
+    step: int | None = 100,
+) -> Path:
+    """A run folder of tiles-train, by the record that real runs keep; `config` is put over a small one."""
+    with contextlib.suppress(RuntimeError, RunPruned), RunRecord(folder, "tiles-train", choices or CHOICES, 100) as it:
+        monitored = {"checkpoint": {"monitor": "val/loss", "mode": "min"}}
+        content = {"seed": 0, "task": None, "callback": monitored, "dataset": {"batch_size": 64}, **(config or {})}
+        (folder / "config.yaml").write_text(yaml.safe_dump(content))
+        (folder / "command.json").write_text(json.dumps(list(overrides)))
+        it.note(step, metrics or {})
+        if state == "failed":
+            raise RuntimeError("no space\nleft on the device")
+        if state == "pruned":
+            raise RunPruned
+    if state in ("running", "stopped"):  # without a lock, the one is the other
+        path = folder / "status.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "state": "running"}))
+    return folder
+
+
+def write_sweep(
+    folder: Path,
+    jobs: Sequence[tuple[dict[str, str], dict[str, float] | str | None]],
+    search: dict[str, str] | None = None,
+    stages: Sequence[str] = (),
+    **run: Any,
+) -> Path:
+    """A sweep: what varies, and the metrics of each job, or the state of one that did not finish (None: planned)."""
+    planned = []
+    for number, (varied, _) in enumerate(jobs):
+        overrides = ("dataset.store=a.h5", *(f"{key}={value}" for key, value in varied.items()))
+        stage = stages[number] if stages else ""
+        name = ",".join(f"{key.rpartition('.')[2]}={value.replace('/', '-')}" for key, value in varied.items())
+        planned.append(Job(f"{stage}{number}-{name}", overrides, varied, stage))
+    write_plan(folder, SweepPlan("tiles-train", ("dataset.store=a.h5",), tuple(planned), "2026-11-22", search or {}))
+    for job, (_, came_out) in zip(planned, jobs, strict=True):
+        if isinstance(came_out, str):
+            write_run_of(folder / job.name, None, came_out, job.overrides, **run)
+        elif came_out is not None:
+            write_run_of(folder / job.name, came_out, "finished", job.overrides, **run)
+    return folder
+
+
+@pytest.fixture
+def trained() -> Callable[..., Path]:
+    """`write_run_of`."""
+    return write_run_of
+
+
+@pytest.fixture
+def sweep() -> Callable[..., Path]:
+    """`write_sweep`."""
+    return write_sweep

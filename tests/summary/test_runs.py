@@ -105,9 +105,9 @@ def test_a_damaged_protocol_file_is_named(
 def test_folders_without_a_usable_run_are_refused_with_the_reason(
     tmp_path: Path, run_folder: Fabricate, fabricate: Fabricate
 ) -> None:
-    with pytest.raises(ReportError, match=r"nowhere: no such folder; give the folder of a finished"):
+    with pytest.raises(ReportError, match=r"nowhere: no such folder; give the folder of a sweep"):
         find_runs([tmp_path / "nowhere"])
-    with pytest.raises(ReportError, match=r"no run that judged a task is in it \(no protocol.json\)"):
+    with pytest.raises(ReportError, match=r"no run is in it \(no sweep.json, status.json or protocol.json\)"):
         find_runs([tmp_path])
     run_folder(tmp_path, [])
     with pytest.raises(ReportError, match=r"a file; give the folder"):
@@ -116,6 +116,7 @@ def test_folders_without_a_usable_run_are_refused_with_the_reason(
         ReportError, match=r"no run has predictions to report:\n.*not finished: it holds no predictions"
     ):
         find_runs([tmp_path])
+    assert find_runs([tmp_path], {tmp_path})[0] == []  # there is something else to report
 
 
 def test_facts_that_a_run_did_not_write_down_are_empty(

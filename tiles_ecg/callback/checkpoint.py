@@ -1,8 +1,7 @@
-"""Checkpoints: the last and the best, each whole or absent, with the encoder alone beside it."""
+"""Checkpoints: the last, the one before and the best, each whole or absent, with the encoder alone beside it."""
 
 import errno
-import json
-import os
+import logging
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -11,27 +10,26 @@ import yaml
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from pydantic import PositiveInt
-from safetensors.torch import save_file
-from torch import nn
 
+from tiles_ecg.callback.checkpoint_writer import CheckpointWriter, WriteFailure
 from tiles_ecg.callback.monitor import check_monitor
-from tiles_ecg.encoder.encoder_file import ENCODER_FORMAT, ENCODER_FORMAT_VERSION, ExportedEncoder
+from tiles_ecg.checkpoint_file import BEST, LAST, CheckpointError
+from tiles_ecg.encoder.encoder_file import ExportedEncoder
 
-
-class CheckpointError(Exception):
-    """A checkpoint cannot be written. The message names the file, why, and what can be done."""
-
-    is_user_error = True
+log = logging.getLogger(__name__)
 
 
 class Checkpoint(Callback):
     """Writes `last.ckpt` every so many steps and at the end, `best.ckpt` when the monitored metric improves.
 
-    Each is written under another name and renamed. Where a validation falls on the same step, `last.ckpt` waits for it,
-    so that a resumed run logs what the uninterrupted one would have. Beside each checkpoint lies the encoder alone as
+    Training waits while the state is copied; a thread writes it, under another name, and renames it. The former
+    `last.ckpt` stays as `previous.ckpt`. Where a validation falls on the same step, `last.ckpt` waits for it, so that a
+    resumed run logs what the uninterrupted one would have. Beside each checkpoint lies the encoder alone as
     `.safetensors`, whose metadata hold its config and the preprocessing that its input needs. A checkpoint carries the
     resolved config of the run under `config`, and what the metadata hold under `encoder`, in plain types. An encoder
     that wraps another says by `exported()` what is kept of it.
+
+    What cannot be written (`CheckpointError`) is told at the next save, or when the run ends.
 
     Args:
         folder: `checkpoints` in the run folder.
@@ -52,7 +50,10 @@ class Checkpoint(Callback):
         self.monitor = monitor
         self.mode = mode
         self.best: float | None = None
-        self._saved_step = -1
+        self.saved_step = -1
+        self._began_at = -1
+        self._is_requested = False
+        self._writer = CheckpointWriter()
 
     def check(self, datamodule: Any, objective: LightningModule) -> None:
         """Find a metric that no validation will log before the run begins.
@@ -61,6 +62,16 @@ class Checkpoint(Callback):
             ConfigError: See `check_monitor`.
         """
         check_monitor("callback.checkpoint.monitor", self.monitor, objective)
+
+    def begin(self) -> None:
+        """Remove what a killed run left half-written."""
+        for scratch in self.folder.glob("*.tmp"):
+            scratch.unlink(missing_ok=True)
+
+    @property
+    def summary(self) -> dict[str, float]:
+        """The best value, for the run's record."""
+        return {} if self.best is None else {f"best/{self.monitor}": self.best}
 
     def state_dict(self) -> dict[str, Any]:
         """The best value so far."""
@@ -77,16 +88,31 @@ class Checkpoint(Callback):
         checkpoint["config"] = self._config
         checkpoint["encoder"] = {"prefix": f"{names[exported.network]}.", **self._about(trainer, exported)}
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Have Lightning save by our writer."""
+        if stage == "fit":
+            trainer.strategy.checkpoint_io = self._writer
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """What the run goes on from need not be saved again."""
-        self._saved_step = trainer.global_step
+        self.saved_step = trainer.global_step
+
+    def request(self) -> None:
+        """Have `last.ckpt` saved as soon as a run can go on from it, whatever the interval."""
+        self._is_requested = True
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Let the checkpoint of the step before appear, now that all of that step is logged."""
+        self._began_at = trainer.global_step
+        self._release(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save `last.ckpt` if it is due and no validation follows."""
-        if self._is_due(trainer) and not self._validation_follows(trainer):
-            self._save_last(trainer, pl_module)
+        """Save `last.ckpt` if it is due and no validation follows; not while gradients are still being gathered."""
+        is_step = trainer.global_step != self._began_at
+        if is_step and self._is_due(trainer) and not self._validation_follows(trainer):
+            self._save(trainer, [LAST])
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save `best.ckpt` if the metric improved, and `last.ckpt` if it waited for this."""
@@ -94,20 +120,53 @@ class Checkpoint(Callback):
             return
         logged = trainer.callback_metrics.get(self.monitor)
         value = trainer.strategy.broadcast(None if logged is None else float(logged))  # processes must agree to save
+        due = []
         if value is not None and self._is_better(value):
             self.best = value
-            self._save(trainer, pl_module, "best")
+            due.append(BEST)
         if self._is_due(trainer) and self._is_validated_by_interval(trainer):  # else lightning miscounts when resumed
-            self._save_last(trainer, pl_module)
+            due.append(LAST)
+        if due:
+            self._save(trainer, due)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save `last.ckpt` of a run that ended between two savings."""
-        if self._saved_step != trainer.global_step:
-            self._save_last(trainer, pl_module)
+        """Save `last.ckpt` of a run that ended between two savings, and wait until it is written."""
+        if self.saved_step != trainer.global_step:
+            self._save(trainer, [LAST])
+        self.finish(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Wait for what is being written; what is not logged in full is dropped."""
+        self._writer.discard()
+        failure = self._writer.wait()
+        if failure is not None and failure.error is not exception:
+            log.error("%s", _told(failure))
+
+    def finish(self, trainer: Trainer) -> None:
+        """Wait until what was saved is written, on all ranks.
+
+        Raises:
+            CheckpointError: On all ranks, if it cannot be.
+        """
+        self._release(trainer)
+        failure = self._writer.wait()
+        told = trainer.strategy.broadcast(None if failure is None else _told(failure))
+        if told is None:
+            return
+        if failure is not None and not isinstance(failure.error, OSError):
+            raise failure.error
+        raise CheckpointError(told) from (failure.error if failure else None)
+
+    def _release(self, trainer: Trainer) -> None:
+        if self._writer.waits_for_release:
+            for logger in trainer.loggers:
+                logger.save()
+            self._writer.release()
 
     def _is_due(self, trainer: Trainer) -> bool:
         step = trainer.global_step
-        return step != self._saved_step and (step % self.every == 0 or step == trainer.max_steps)
+        is_time = self._is_requested or step % self.every == 0 or step == trainer.max_steps
+        return is_time and step != self.saved_step
 
     def _validation_follows(self, trainer: Trainer) -> bool:
         return trainer.enable_validation and (trainer.should_stop or self._is_validated_by_interval(trainer))
@@ -120,27 +179,13 @@ class Checkpoint(Callback):
             return value == value  # not NaN
         return value < self.best if self.mode == "min" else value > self.best
 
-    def _save_last(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._save(trainer, pl_module, "last")
-        self._saved_step = trainer.global_step
-
-    def _save(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
-        scratch = self.folder / f"{name}.ckpt.tmp"
-        try:
-            trainer.save_checkpoint(scratch)
-            if trainer.is_global_zero:
-                exported = self._exported(pl_module)
-                about = self._about(trainer, exported)
-                metadata = {"encoder": about.pop("architecture"), "step": trainer.global_step, **about}
-                save_encoder(self.folder / f"{name}.safetensors", exported.network, metadata)
-                os.replace(scratch, self.folder / f"{name}.ckpt")
-        except OSError as error:
-            scratch.unlink(missing_ok=True)
-            advice = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see to the folder"
-            raise CheckpointError(
-                f"{self.folder / name}.ckpt: not written at step {trainer.global_step} ({error.strerror or error}); "
-                f"{advice}, then go on with resume=true"
-            ) from error
+    def _save(self, trainer: Trainer, names: list[str]) -> None:
+        self.finish(trainer)
+        first, *others = (self.folder / name for name in names)
+        trainer.save_checkpoint(first, weights_only=False, storage_options=others)
+        if LAST in names:
+            self.saved_step = trainer.global_step
+            self._is_requested = False
 
     @cached_property
     def _config(self) -> dict[str, Any]:
@@ -170,24 +215,9 @@ class Checkpoint(Callback):
         }
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def save_encoder(path: Path, encoder: nn.Module, metadata: dict[str, Any]) -> None:
-    """Write an encoder's weights as safetensors, whole or not at all.
-
-    Args:
-        path: The file to be.
-        encoder: Its state dict is written.
-        metadata: JSON-able; each value becomes a JSON text in the file's metadata.
-    """
-    about = {"format": ENCODER_FORMAT, "format_version": ENCODER_FORMAT_VERSION}
-    about |= {key: json.dumps(value) for key, value in metadata.items()}
-    weights = {name: tensor.detach().contiguous().cpu() for name, tensor in encoder.state_dict().items()}
-    scratch = path.with_name(f"{path.name}.tmp")
-    save_file(weights, scratch, about)
-    scratch.chmod(0o666 & ~_umask())  # safetensors makes it private
-    os.replace(scratch, path)
+def _told(failure: WriteFailure) -> str:
+    error = failure.error
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    advice = "make room" if is_full else "see to the folder"
+    return f"{failure.path}: not written at step {failure.step} ({reason}); {advice}, then go on with resume=true"

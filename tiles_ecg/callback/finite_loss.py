@@ -16,7 +16,8 @@ class FiniteLoss(Callback):
     """Looks at the loss of every step: at once on a CPU, on a GPU at every logged step and before each checkpoint.
 
     A look makes the CPU wait for the GPU, hence not at every step there; the message names the first bad step all the
-    same.
+    same. Of several processes all see the mean of their losses, which is no number where one of them is none: they end
+    together.
     """
 
     def __init__(self) -> None:
@@ -31,6 +32,8 @@ class FiniteLoss(Callback):
             NonFiniteLossError: If the loss of a step so far was not finite.
         """
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
+        if trainer.world_size > 1:  # the logged one is the mean already
+            loss = trainer.callback_metrics.get("train/loss", loss)
         if self._first_bad is None:
             self._first_bad = torch.full((), -1, device=loss.device)
         is_new = ~torch.isfinite(loss) & (self._first_bad < 0)

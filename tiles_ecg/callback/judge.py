@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import shlex
 from pathlib import Path
@@ -11,18 +12,20 @@ import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt
 
 from tiles_ecg import console
 from tiles_ecg.callback.checkpoint import Checkpoint
+from tiles_ecg.checkpoint_file import BEST, CheckpointError, read_checkpoint
 from tiles_ecg.config import ConfigError
 from tiles_ecg.console_resume import PROTOCOL_FILE
 from tiles_ecg.dataset.task_windows import TaskDataModule
 from tiles_ecg.evaluation.audit import Check, require
 from tiles_ecg.evaluation.candidate import Candidate, named_paths
 from tiles_ecg.evaluation.controls import FROM_SCRATCH, UNTRAINED
+from tiles_ecg.evaluation.fold_table import CLASS_COLUMNS, METRIC_COLUMNS, class_rows, metric_rows
+from tiles_ecg.evaluation.metric import metrics_of, value
 from tiles_ecg.evaluation.outcome import Outcome, outcome
 from tiles_ecg.evaluation.predictions import Method, Predictions
 from tiles_ecg.evaluation.pretraining import audit_encoder
@@ -47,6 +50,9 @@ class Judge(Callback):
         path: Where a pre-trained encoder comes from.
         pretraining: Stores of its pre-training, where they are no longer where its run says.
         seed: Of the run.
+
+    Attributes:
+        summary: `test/<metric>` of the fold, once it is judged.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class Judge(Callback):
         self.path = path
         self.pretraining = list(pretraining or [])
         self.seed = seed
+        self.summary: dict[str, float] = {}
 
     def check(self, datamodule: Any, objective: LightningModule) -> None:
         """Audit what the encoder was pre-trained on, before the run begins.
@@ -127,8 +134,8 @@ class Judge(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell W&B the protocol."""
         for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger) and trainer.is_global_zero:
-                logger.experiment.config.update({"protocol": self._data.plan.hash}, allow_val_change=True)
+            if hasattr(logger, "log_facts") and trainer.is_global_zero:
+                logger.log_facts({"protocol_hash": self._data.plan.hash})
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add the protocol's hash and the fold."""
@@ -161,9 +168,18 @@ class Judge(Callback):
         fold = f"fold {self._data.fold_number}, seed {self.seed}"
         if saved is None or saved.best is None:
             return f"{fold}: judged as it was after its last step, {trainer.global_step}"
-        best = torch.load(saved.folder / "best.ckpt", weights_only=True, map_location="cpu")
+        best = self._read_best(saved)
         pl_module.load_state_dict(best["state_dict"])
         return f"{fold}: judged as it was after step {best['global_step']}, when {saved.monitor} was best"
+
+    @staticmethod
+    def _read_best(saved: Checkpoint) -> dict[str, Any]:
+        try:
+            return read_checkpoint(saved.folder / BEST)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{error}: the weights that {saved.monitor} chose are lost; train again in another folder"
+            ) from error
 
     def _predict(self, pl_module: FineTune, examples: NDArray[np.int64]) -> Outcome:
         target = self._data.plan.target
@@ -177,8 +193,17 @@ class Judge(Callback):
         return outcome(target, np.concatenate(parts), windows)
 
     def _tell(self, trainer: Trainer, found: Predictions, test: Outcome) -> None:
+        values = {f"test/{each.name}": value(each, found) for each in metrics_of(found.kind)}
+        self.summary = {name: number for name, number in values.items() if math.isfinite(number)}
+        tables = (
+            ("tables/test", METRIC_COLUMNS, metric_rows(found)),
+            ("tables/test_classes", CLASS_COLUMNS, class_rows(found)),
+        )
         for logger in trainer.loggers:
             logger.log_metrics({f"test/{found.metric}": test.primary}, step=trainer.global_step)
+            for key, columns, rows in tables:
+                if rows and hasattr(logger, "log_rows"):
+                    logger.log_rows(key, columns, rows, trainer.global_step)
         n_subjects = len(np.unique(found.subject))
         log.info(
             "%s %.3f on %d %s of %d subjects not trained on (%s; one fold: tiles-report puts them together)",

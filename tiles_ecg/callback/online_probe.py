@@ -69,6 +69,11 @@ class OnlineProbe(Callback):
         """Keep what the untrained encoder reached."""
         self.first = state_dict["first"]
 
+    @property
+    def summary(self) -> dict[str, float]:
+        """`untrained/<probe>`: what the untrained encoder reached, to stand beside what the trained one does."""
+        return {f"untrained/{name.removeprefix('probe/')}": value for name, value in self.first.items()}
+
     def check(self, datamodule: Any, objective: LightningModule) -> None:
         """Find a label that no store has before the run begins.
 

@@ -1,5 +1,6 @@
 """Progress bar of a run that is counted in steps: step, loss, windows a second, time left."""
 
+import multiprocessing
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -27,8 +28,8 @@ class Progress(Callback):
         self._timed = (0, 0.0)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the bar at the step the run stands at."""
-        if trainer.is_global_zero:
+        """Open the bar at the step the run stands at; none where jobs run side by side, whose bars would mix."""
+        if trainer.is_global_zero and multiprocessing.current_process().name == "MainProcess":
             self._bar = tqdm(
                 total=trainer.max_steps,
                 initial=trainer.global_step,

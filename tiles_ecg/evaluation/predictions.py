@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tiles_ecg.task.target import Kind
+from tiles_ecg.task.kind import Kind
 
 FORMAT = "tiles_ecg predictions 1"
 Role = Literal["encoder", "control"]

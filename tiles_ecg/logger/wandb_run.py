@@ -1,156 +1,243 @@
 """Weights & Biases without surprises: online with a key, else offline, never a prompt, one run a folder."""
 
-import json
+import contextlib
 import logging
-import netrc
-import os
-import secrets
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
 
-from tiles_ecg.config import ConfigError
+from tiles_ecg import console
+from tiles_ecg.logger.wandb_about import about_run
+from tiles_ecg.logger.wandb_artifact import encoder_artifact, left_by, went_on_from
+from tiles_ecg.logger.wandb_folder import end_service, kept_in, run_id
+from tiles_ecg.logger.wandb_history import last_step, rows_between
+from tiles_ecg.logger.wandb_mode import Mode, check_mode, resolve_mode
 from tiles_ecg.run_record import OVER, State
 
 log = logging.getLogger(__name__)
 
-Resolved = Literal["online", "offline", "disabled"]
-Mode = Literal["auto"] | Resolved
 INIT_TIMEOUT_S = 30.0
-
-
-def resolve_mode(mode: Mode) -> Resolved:
-    """`auto` -> `online` if a key is found in the environment or the netrc file, else `offline`.
-
-    WANDB_MODE, where set, decides before that.
-    """
-    if mode != "auto":
-        return mode
-    asked = os.environ.get("WANDB_MODE", "")
-    if asked in ("online", "offline", "disabled"):
-        return asked  # type: ignore[return-value]
-    return "online" if _has_key() else "offline"
-
-
-def run_id(folder: Path) -> str:
-    """The id of the W&B run of a run folder, made once and kept in it, so that a resumed run continues it."""
-    path = folder / "wandb_run_id.txt"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(secrets.token_hex(6))
-    return path.read_text().strip()
+METRICS_FILE = "metrics.csv"
+STEP = "trainer/global_step"
+EXIT_CODE: dict[State, int] = {"finished": 0, "pruned": 0, "interrupted": 255, "preempted": 143}
+"""Of a W&B run by how it ended, else 1. W&B shows 255 as killed, and what is marked as preempting as preempted."""
 
 
 class WandbRun(WandbLogger):
-    """Lightning's logger, whose run ends with the job, as the job ended."""
+    """Lightning's logger, whose run begins when the first thing is logged and ends with the job, as the job ended.
 
-    def end(self, state: State, metrics: Mapping[str, float]) -> None:
-        """Finish the W&B run, as failed if the run failed, so that the next job begins its own.
-
-        Args:
-            state: How the run ended.
-            metrics: Its last ones, for the summary.
-        """
-        import wandb
-
-        if wandb.run is not None:
-            wandb.finish(exit_code=0 if state in OVER else 1)
-
-
-def wandb_logger(
-    save_dir: str,
-    project: str,
-    entity: str | None = None,
-    mode: Mode = "auto",
-    group: str | None = None,
-    job_type: str | None = None,
-    tags: Sequence[str] = (),
-) -> WandbRun:
-    """A logger for the run of a folder; falls back to offline, with one line, if the service does not answer.
+    Rows carry the trainer's step as W&B's own, and are sent when the step is over. A run that goes on from a checkpoint
+    passes over the steps that its former attempt has sent, so that none is there twice and none goes back.
 
     Args:
-        save_dir: The run folder; its last two parts name the run.
+        save_dir: The run folder.
         project: W&B project.
         entity: User or team; None for the key's own.
-        mode: See `resolve_mode`.
-        group: Runs that belong together; null takes the protocol's hash for a run that is judged on a task, else the
-            sweep, for a job of one.
-        job_type: `pretrain`, `finetune`, ...; null takes what the run is.
-        tags: Of the run.
+        mode: See `resolve_mode`; falls back to offline, with one line, if the service does not answer.
+        group: Runs that belong together; null takes the sweep, else the protocol's hash of a run that is judged on a
+            task.
+        job_type: null takes what the run is: `pretrain`, `finetune`, `probe`, `fusion` or `evaluate`.
+        tags: Beside those of what was chosen.
+        artifacts: Whether the encoders that the run leaves, and its best checkpoint, are uploaded.
 
     Raises:
         ConfigError: If the mode is `online` and there is no key.
     """
-    folder = Path(save_dir)
-    if rank_zero_only.rank:  # type: ignore[attr-defined]
-        return WandbRun(name=folder.name, save_dir=save_dir)  # of a process that logs nothing: it begins no run
-    resolved = resolve_mode(mode)
-    if resolved == "online" and not _has_key():
-        raise ConfigError("logger.wandb.mode = online: there is no API key; run `wandb login`, or choose offline")
-    protocol = _protocol(folder)
-    name = "/".join(folder.parts[-2:])
-    about = {
-        "name": f"{name} {protocol['hash']}" if protocol else name,
-        "dir": save_dir,
-        "id": run_id(folder),
-        "project": project,
-        "entity": entity,
-        "group": group or protocol.get("hash") or _sweep(),
-        "job_type": job_type or protocol.get("job", "pretrain"),
-        "tags": list(tags),
-        "resume": "allow",
-    }
-    run = _begin(about, resolved)
-    run.define_metric("trainer/global_step")
-    run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-    return WandbRun(experiment=run, project=project, save_dir=save_dir, id=about["id"])  # type: ignore[arg-type]
+
+    def __init__(
+        self,
+        save_dir: str,
+        project: str,
+        entity: str | None = None,
+        mode: Mode = "auto",
+        group: str | None = None,
+        job_type: str | None = None,
+        tags: Sequence[str] = (),
+        artifacts: bool = True,
+    ) -> None:
+        super().__init__(save_dir=save_dir, project=project)
+        check_mode(mode)
+        self.folder = Path(save_dir)
+        self.entity = entity
+        self.mode = mode
+        self.group = group
+        self.job_type = job_type
+        self.tags = tuple(tags)
+        self.artifacts = artifacts
+        self._row: dict[str, Any] = {}
+        self._row_step = -1
+        self._sent = -1
+        self._kept = contextlib.ExitStack()
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The W&B run, which this begins."""
+        if self._experiment is None:
+            self._experiment = self._begin()
+        return self._experiment
+
+    @rank_zero_only
+    def resume(self, step: int) -> None:
+        """Go on with the run after the last step that it holds; what begins anew is a W&B run of its own.
+
+        A row that an attempt had not sent when it was killed comes from `metrics.csv`, where that is kept.
+
+        Args:
+            step: Number of steps that will not be made again.
+        """
+        run_id(self.folder, is_anew=step == 0)
+        run = self.experiment
+        self._sent = last_step(self.folder, run.id, Path(run.dir).parent) if run.offline else run.step - 1
+        for at, row in rows_between(self.folder / METRICS_FILE, self._sent, step):
+            self.log_metrics(row, at)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """The nested config, and the encoders that the run goes on from: in the config, and as its input."""
+        config = dict(params)
+        earlier = went_on_from(config)
+        lineage = {name: artifact.described() for name, artifact in earlier.items()}
+        self.experiment.config.update(config | ({"lineage": lineage} if lineage else {}), allow_val_change=True)
+        for artifact in earlier.values():
+            with self._told(f"{artifact.name} is not declared as its input"):
+                self._use(artifact.built())
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Put values into the row of a step; None is the step of the last row."""
+        _ = self.experiment  # begun
+        at = self._row_step if step is None else step
+        if at != self._row_step:
+            self._send()
+        self._row |= {name: float(value) if isinstance(value, Tensor) else value for name, value in metrics.items()}
+        self._row_step = at
+
+    @rank_zero_only
+    def log_picture(self, key: str, file: Path, caption: str, step: int) -> None:
+        """Put a PNG into the row of a step."""
+        import wandb
+
+        self.log_metrics({key: wandb.Image(str(file), caption=caption)}, max(step, self._row_step))
+
+    @rank_zero_only
+    def log_rows(self, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], step: int) -> None:
+        """Put a table into the row of a step."""
+        import wandb
+
+        table = wandb.Table(columns=list(columns), data=[list(row) for row in rows])
+        self.log_metrics({key: table}, max(step, self._row_step))
+
+    @rank_zero_only
+    def log_facts(self, facts: Mapping[str, Any]) -> None:
+        """Add to the config what is known only now."""
+        self.experiment.config.update(dict(facts), allow_val_change=True)
+
+    @rank_zero_only
+    def end(self, state: State, metrics: Mapping[str, float]) -> None:
+        """Finish the W&B run as the job ended, so that the next job begins its own.
+
+        Args:
+            state: How it ended. The row of a step that may have been cut in two is left to the attempt that goes on.
+            metrics: Its last ones, for the summary.
+        """
+        run: Any = self._experiment
+        self._experiment = None
+        if run is None:
+            return
+        failure = {"error": _line(sys.exception())} if state == "failed" else {}
+        with self._told("its summary is not complete"):
+            if state in (*OVER, "preempted"):
+                self._send(run)
+            run.summary.update(dict(metrics) | {"state": state} | failure)
+            if state == "pruned":
+                run.tags = (*(run.tags or ()), "pruned")
+            if state == "preempted":
+                run.mark_preempting()
+            if state in OVER and self.artifacts:
+                self._leave(run)
+        with self._told("it may be shown as running"):
+            run.finish(exit_code=EXIT_CODE.get(state, 1))
+        end_service()
+        self._kept.close()
+
+    def _begin(self) -> Any:
+        """Begin the run, offline if the service does not answer, and tell where it is."""
+        import wandb
+
+        mode = resolve_mode(self.mode)
+        about = about_run(self.folder, console.choices(), self.tags)
+        given: dict[str, Any] = {
+            "name": about.name,
+            "dir": str(self.folder),
+            "id": run_id(self.folder),
+            "project": self._project,
+            "entity": self.entity,
+            "group": self.group or about.group,
+            "job_type": self.job_type or about.job_type,
+            "tags": list(about.tags),
+            "resume": "allow",
+            "reinit": "finish_previous",
+            "settings": wandb.Settings(init_timeout=INIT_TIMEOUT_S, silent=True),
+        }
+        self._kept.enter_context(kept_in(self.folder / "wandb"))
+        try:
+            run = wandb.init(**given, mode=mode)
+        except wandb.errors.CommError as error:
+            log.warning("W&B did not answer (%s); logging offline", error)
+            mode = "offline"
+            run = wandb.init(**given, mode=mode)
+        run.define_metric(STEP)
+        run.define_metric("*", step_metric=STEP, step_sync=True)
+        if mode == "online":
+            log.info("W&B: %s", run.url)
+        elif mode == "offline":
+            log.info("W&B: offline; send it later with: wandb sync %s", Path(run.dir).parent)
+        return run
+
+    def _send(self, run: Any = None) -> None:
+        """The row of the step before, unless a former attempt has sent it."""
+        row, self._row = self._row, {}
+        if row and self._row_step > self._sent:
+            (run or self.experiment).log(row | {STEP: self._row_step}, step=self._row_step)
+            self._sent = self._row_step
+
+    def _use(self, artifact: Any) -> None:
+        """Declare an artifact, by its content, as the run's input; it need not have been uploaded before."""
+        run = self.experiment
+        if run.offline:  # what use_artifact does online with an artifact that is not uploaded; it refuses offline
+            run._log_artifact(artifact, aliases=[], is_user_created=True, use_after_commit=True)
+        else:
+            run.use_artifact(artifact)
+
+    def _leave(self, run: Any) -> None:
+        """The encoders, and the checkpoint to train on from, as artifacts of the run."""
+        import wandb
+
+        for alias, encoder in left_by(self.folder).items():
+            run.log_artifact(encoder.built(), aliases=[alias])
+        best = self.folder / "checkpoints" / "best.ckpt"
+        if best.is_file():
+            metadata = encoder_artifact(best).metadata()
+            checkpoint = wandb.Artifact(f"checkpoint-{run.id}", "checkpoint", metadata=metadata)
+            checkpoint.add_file(str(best), name=best.name)
+            run.log_artifact(checkpoint, aliases=["best"])
+
+    @contextlib.contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """A failure of W&B is told of, and does not end a run or hide how it ended."""
+        try:
+            yield
+        except Exception as error:
+            log.warning("W&B, run of %s: %s (%s: %s)", self.folder, what, type(error).__name__, error)
 
 
-def _begin(about: dict[str, Any], mode: Resolved) -> Any:
-    """Begin the run, offline if the service does not answer, and tell where it is."""
-    import wandb
-
-    os.environ.setdefault("WANDB_CACHE_DIR", about["dir"])  # its service would keep a log in the home folder
-    settings = wandb.Settings(init_timeout=INIT_TIMEOUT_S, silent=True)
-    try:
-        run = wandb.init(**about, mode=mode, settings=settings)
-    except wandb.errors.CommError as error:
-        log.warning("W&B did not answer (%s); logging offline", error)
-        mode = "offline"
-        run = wandb.init(**about, mode=mode, settings=settings)
-    if mode == "online":
-        log.info("W&B: %s", run.url)
-    elif mode == "offline":
-        log.info("W&B: offline; send it later with: wandb sync %s", Path(run.dir).parent)
-    return run
-
-
-def _protocol(folder: Path) -> dict[str, str]:
-    """What a run that is judged on a task wrote into its folder before it began; empty for another."""
-    try:
-        found = json.loads((folder / "protocol.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {key: str(found[key]) for key in ("hash", "job") if key in found}
-
-
-def _sweep() -> str | None:
-    """Name of the sweep that this run is a job of, if it is one."""
-    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
-        return None
-    return "/".join(Path(HydraConfig.get().sweep.dir).parts[-2:])
-
-
-def _has_key() -> bool:
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0].split(":")[0]
-    try:
-        return netrc.netrc(os.environ.get("NETRC") or None).authenticators(host) is not None
-    except (FileNotFoundError, netrc.NetrcParseError, OSError):
-        return False
+def _line(error: BaseException | None) -> str:
+    """What is being raised while the run ends."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,22 +1,18 @@
 """Content of a report: an overview of all tasks, then each task with its tables, figures, audit and notes."""
 
-import platform
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from importlib.metadata import version
 from typing import Any
 
 from tiles_ecg.summary import tables
 from tiles_ecg.summary.benefit import benefit
 from tiles_ecg.summary.document import Block, Heading, Listing, Paragraph
 from tiles_ecg.summary.illustration import Illustration
+from tiles_ecg.summary.origin import missing, origin
 from tiles_ecg.summary.runs import Setback
 from tiles_ecg.summary.section import Section
 from tiles_ecg.summary.standing import Standing, fewer_resamples
-
-PACKAGES = ("tiles_ecg", "torch", "numpy", "scipy", "scikit-learn")
-
 
 MANY = 6
 """Items, above which a list is folded."""
@@ -28,6 +24,7 @@ def content(
     setbacks: Sequence[Setback],
     n_resamples: int,
     made: datetime,
+    runs: Sequence[Block] = (),
 ) -> list[Block]:
     """The whole report.
 
@@ -37,11 +34,12 @@ def content(
         setbacks: What could not be used.
         n_resamples: Of the metric that decides.
         made: When.
+        runs: The section that the ledger has.
     """
     titles = section_titles([standing.section for standing in standings])
     blocks: list[Block] = [
         Heading("Evaluation of ECG encoders", 1),
-        Paragraph(f"{made:%Y-%m-%d %H:%M}, with {_versions()}."),
+        Paragraph(origin(made)),
         Heading("Overview", 2),
         *(benefit(standing, title) for standing, title in zip(standings, titles, strict=True)),
         *_overviews(standings, titles),
@@ -49,9 +47,7 @@ def content(
     cautions = _cautions(standings, titles)
     if cautions:
         blocks.append(Listing("Checks of the leak audit that did not pass", cautions))
-    if setbacks:
-        items = tuple(f"{setback.path}: {setback.reason}" for setback in setbacks)
-        blocks.append(Listing("Not in this report", items))
+    blocks += missing(setbacks)
     blocks.append(Paragraph(_intervals(n_resamples), "How to read the numbers."))
     for standing, title, illustration in zip(standings, titles, illustrations, strict=True):
         siblings = [
@@ -60,6 +56,7 @@ def content(
             if other.section.task == standing.section.task and other.section.hash != standing.section.hash
         ]
         blocks += _task(standing, title, illustration, siblings)
+    blocks += runs
     commands = tuple(dict.fromkeys(run.command for s in standings for run in s.section.runs if run.command))
     if commands:
         blocks += [
@@ -186,11 +183,6 @@ def _intervals(n_resamples: int) -> str:
         "excludes 0. SD over folds and seeds are square roots of variance components: 0 where they vary no more than "
         "what is left does, a dash where there are too few. Two protocols of one task never share a table."
     )
-
-
-def _versions() -> str:
-    known = [f"{name} {version(name)}" for name in PACKAGES]
-    return ", ".join([*known, f"Python {platform.python_version()}"])
 
 
 def _plain(value: Any) -> str:

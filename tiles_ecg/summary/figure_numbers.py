@@ -22,7 +22,8 @@ from tiles_ecg.summary.figure_style import (
     safe,
     to_png,
 )
-from tiles_ecg.summary.number import MINUS, number_text
+from tiles_ecg.summary.number import number_text
+from tiles_ecg.summary.rounding import MINUS
 
 MOST_METHODS = 9
 MOST_POINTS = 2_000

@@ -4,10 +4,8 @@ import math
 
 from tiles_ecg.evaluation.bootstrap import Estimate
 from tiles_ecg.evaluation.metric import Metric
+from tiles_ecg.summary.rounding import MINUS, NONE
 
-MINUS = "\N{MINUS SIGN}"
-NONE = "\N{EN DASH}"
-"""Where there is no number."""
 IN_UNIT = frozenset({"mae"})
 """Metrics that have the unit of the task."""
 

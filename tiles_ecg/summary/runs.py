@@ -2,17 +2,21 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tiles_ecg.console_resume import PROTOCOL_FILE
+from tiles_ecg.console_resume import CONFIG_FILE, PROTOCOL_FILE
 from tiles_ecg.evaluation.predictions import Predictions, PredictionsError, load_predictions
+from tiles_ecg.run_record import STATUS_FILE
+from tiles_ecg.sweep.plan import SWEEP_FILE
 
-CONFIG_FILE = "config.yaml"
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The one in C is ten times as fast."""
+RIGHT = "the folder of a sweep, of a run of tiles-train or tiles-evaluate, or one above it"
 PREDICTIONS = "predictions"
 OTHERS = frozenset({PREDICTIONS, "checkpoints", "embedding", "gallery", "tensorboard", "wandb", "__pycache__"})
 """Folders within a run's, which hold no runs."""
@@ -71,41 +75,51 @@ class Setback:
     reason: str
 
 
-def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[Setback]]:
+def find_runs(paths: Sequence[Path], others: Collection[Path] = ()) -> tuple[list[Run], list[Setback]]:
     """Judged runs in and below some folders, in the order of their paths, each once.
 
     A run is known by `protocol.json`; one that was to judge a task but has not come to writing that, by its
     `config.yaml`. Pre-training runs are passed over.
 
+    Args:
+        paths: The folders.
+        others: Those of them that hold something else to report, and need not hold a judged run.
+
     Raises:
-        ReportError: If a path is not a folder, holds no such run, or all that were found cannot be used.
+        ReportError: If a path is not a folder, or there is nothing in it to report; or if all that was found in all of
+            them cannot be used.
     """
     found: dict[Path, None] = {}
     for path in paths:
-        if not path.is_dir():
-            raise ReportError(
-                f"{path}: {'a file' if path.exists() else 'no such folder'}; give the folder of a finished "
-                "tiles-evaluate or fine-tuning run, or one above it"
-            )
+        require_folder(path)
         folders = list(_run_folders(path))
-        if not folders:
+        if not folders and path not in others:
             raise ReportError(
-                f"{path}: no run that judged a task is in it (no {PROTOCOL_FILE}); give the folder of a finished "
-                "tiles-evaluate or fine-tuning run, or one above it"
+                f"{path}: no run is in it (no {SWEEP_FILE}, {STATUS_FILE} or {PROTOCOL_FILE}); give {RIGHT}"
             )
         found |= dict.fromkeys(folder.resolve() for folder in folders)
     runs, setbacks = [], []
     for folder in found:
-        run, trouble = _read(_shown(folder))
+        run, trouble = _read(shown(folder))
         runs += [run] if run else []
         setbacks += trouble
-    if not runs:
+    if not runs and not others:
         told = "\n".join(f"  {setback.path}: {setback.reason}" for setback in setbacks)
         raise ReportError(f"no run has predictions to report:\n{told}")
     return runs, setbacks
 
 
-def _shown(path: Path) -> Path:
+def require_folder(path: Path) -> None:
+    """Refuse what is no folder.
+
+    Raises:
+        ReportError: If it is none.
+    """
+    if not path.is_dir():
+        raise ReportError(f"{path}: {'a file' if path.exists() else 'no such folder'}; give {RIGHT}")
+
+
+def shown(path: Path) -> Path:
     """Relative where it lies below the folder we are in."""
     try:
         return path.relative_to(Path.cwd())
@@ -124,11 +138,25 @@ def _run_folders(root: Path) -> Iterator[Path]:
 
 def _has_task(config: Path) -> bool:
     try:
-        with config.open(encoding="utf-8") as file:
-            content = yaml.safe_load(file)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return read_config(config).get("task") is not None
+    except ValueError:
         return False
-    return isinstance(content, dict) and content.get("task") is not None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The resolved config of a run.
+
+    Raises:
+        ValueError: If the file is missing or damaged; the message says which.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            content = yaml.load(file, LOADER)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ValueError("it holds no config")
+    return content
 
 
 def _read(folder: Path) -> tuple[Run | None, list[Setback]]:

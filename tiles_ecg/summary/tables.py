@@ -10,7 +10,8 @@ from tiles_ecg.evaluation.predictions import Method
 from tiles_ecg.summary.benefit import is_control
 from tiles_ecg.summary.command import CONTROLS, applies, command
 from tiles_ecg.summary.document import Cell, Table, table
-from tiles_ecg.summary.number import NONE, estimate_text, interval_text, metric_title, number_text
+from tiles_ecg.summary.number import estimate_text, interval_text, metric_title, number_text
+from tiles_ecg.summary.rounding import NONE
 from tiles_ecg.summary.section import Section
 from tiles_ecg.summary.standing import Comparison, Point, Row, Standing
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiles_ecg.dataset.windows import Windows
+from tiles_ecg.task.kind import Kind as Kind
 
-Kind = Literal["binary", "multiclass", "multilabel", "regression", "verification"]
 Level = Literal["window", "recording", "day", "subject"]
 
 
