@@ -21,6 +21,18 @@ def test_a_crop_longer_than_the_window_is_told_with_both_lengths() -> None:
     assert lines({**values, "augmentation.steps.crop.crop_s": 15}) == []
 
 
+def test_a_step_to_leave_out_that_is_not_there_is_told_with_those_that_are() -> None:
+    chain = {"augmentation._target_": "tiles_ecg.augmentation.apply.Chain", "augmentation.leave_out": []}
+    values = {**chain, "augmentation.steps.crop.crop_s": 10.0, "augmentation.steps.permute.p": 0.6}
+    assert lines({**values, "augmentation.leave_out": ["permute"]}) == lines(values) == []
+    assert lines({**values, "augmentation.leave_out": ["permut"]}) == [
+        "augmentation.leave_out = ['permut']: there is no step permut; there are crop, permute (did you mean permute?)"
+    ]
+    assert lines({**chain, "augmentation.steps": {}, "augmentation.leave_out": ["crop"]}) == [
+        "augmentation.leave_out = ['crop']: there is no step crop; there are none"
+    ]
+
+
 @pytest.mark.parametrize(
     ("size", "devices", "nodes", "right"),
     [(127, 2, 1, "126 or 128"), (1, 4, 1, "4"), (10, [0, 1, 2], 1, "9 or 12"), (6, 2, 2, "4 or 8")],

@@ -165,6 +165,28 @@ def test_a_sweep_that_is_asked_for_by_hydra_mode_is_a_sweep() -> None:
     assert line.startswith("n_jobs = 0: out of range")
 
 
+@pytest.mark.parametrize(
+    ("override", "right"),
+    [
+        ("+hydra.sweeper.params.seed=0,1", "hydra.sweeper.params.seed = 0,1: on a command line, write seed=0,1"),
+        (
+            "hydra.sweeper.stages.b.seed=0,1",
+            "hydra.sweeper.stages.b.seed = 0,1: Hydra's own keys have one value; as a text it is quoted twice: "
+            "\"hydra.sweeper.stages.b.seed='0,1'\"",
+        ),
+    ],
+)
+def test_several_values_of_a_key_of_hydras_own_are_told_where_to_go(override: str, right: str) -> None:
+    assert told(override, is_multirun=True) == [right]
+
+
+def test_the_space_of_a_search_may_be_given_below_hydra_sweeper_params() -> None:
+    pytest.importorskip("optuna", reason="Optuna is not installed")
+    space = "+hydra.sweeper.params.optimizer.lr='interval(1e-4,1e-2)'"
+    found = check_command("train", ["hydra/sweeper=optuna", space], is_multirun=True)
+    assert [job.name for job in found.jobs] == ["optimizer.lr=0.0001", "optimizer.lr=0.01"]
+
+
 def test_the_ends_of_an_interval_are_checked() -> None:
     sweeper = ["hydra/sweeper=basic", "store=a.h5"]
     (line,) = told(*sweeper, "preparation.max_flat=interval(0.1, 1.5)", name="prepare", is_multirun=True)

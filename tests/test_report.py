@@ -303,3 +303,15 @@ def test_a_sweep_without_judged_runs_needs_no_torch(tmp_path: Path) -> None:
     command = [sys.executable, "-c", f"{asked}; assert 'torch' not in sys.modules"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_reader_that_has_seen_enough_does_not_keep_the_report_from_being_written(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "S")
+    program = [sys.executable, "-c", "from tiles_ecg.report import main; main()", "S", "-o", "R"]
+    with subprocess.Popen(program, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()  # as `head` does
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+    assert (tmp_path / "R" / "report.html").exists()

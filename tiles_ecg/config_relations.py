@@ -59,6 +59,7 @@ def expected_at(key: str) -> Any:
 def relations(values: Values) -> Iterator[tuple[str, str]]:
     """Every relation that does not hold, as its key and the line to print."""
     yield from _crops(values)
+    yield from _left_out(values)
     yield from _blocks(values)
     yield from _batch(values)
     yield from _stores(values)
@@ -81,6 +82,20 @@ def _crops(values: Values) -> Iterator[tuple[str, str]]:
             if crop_s is not None and crop_s > window_s:
                 line = f"{key} = {crop_s}: longer than dataset.window_s = {window_s} s; choose at most {window_s} s"
                 yield key, line
+
+
+def _left_out(values: Values) -> Iterator[tuple[str, str]]:
+    for key, names in values.items():
+        owner, _, last = key.rpartition(".")
+        is_chain = str(values.get(f"{owner}._target_", "")).endswith(".Chain")
+        if last != "leave_out" or not is_chain or not isinstance(names, list):
+            continue
+        start = f"{owner}.steps."
+        steps = dict.fromkeys(other.removeprefix(start).split(".")[0] for other in values if other.startswith(start))
+        for name in [name for name in names if name not in steps]:
+            near = get_close_matches(str(name), steps, n=1)
+            guess = f" (did you mean {near[0]}?)" if near else ""
+            yield key, f"{key} = {names}: there is no step {name}; there are {', '.join(steps) or 'none'}{guess}"
 
 
 def _blocks(values: Values) -> Iterator[tuple[str, str]]:

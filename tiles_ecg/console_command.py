@@ -80,44 +80,52 @@ class Command:
 
     def jobs(self, parsed: Sequence[Override], is_multirun: bool) -> Checked:
         """The jobs: one, or those of the sweep."""
+        if swept := [override for override in parsed if override.is_sweep_override() and override.is_hydra_override()]:
+            raise ConfigError(list(map(self.mistakes.swept_setting, swept)))
         sweeps = [override for override in parsed if override.is_sweep_override()]
         texts = [str(override.input_line) for override in parsed]
-        hydra = None
-        with contextlib.suppress(*COMPOSITION_ERRORS):
-            hydra = self.hydra(parsed)
-            is_multirun = is_multirun or is_multirun_by(hydra)
-        if not is_multirun:
+        hydra = self._hydra_if_any(parsed)
+        outline = hydra if hydra is not None else self._hydra_if_any(self._choices(parsed))
+        if hydra is None and outline is not None and (problems := list(self._misplaced(parsed, outline))):
+            raise ConfigError(problems)
+        if not (is_multirun or (outline is not None and is_multirun_by(outline))):
             if sweeps:
                 raise ConfigError([self.mistakes.ambiguous(override) for override in sweeps])
             return Checked([_job("run", texts)], {}, None, wants_to_resume(texts), "")
-        if hydra is None and (problems := list(self._misplaced(parsed))):
-            raise ConfigError(problems)
         if hydra is None:  # it is told why when its jobs are composed
             return Checked(self._combinations(parsed, {}), {}, None, False, "")
         folder = Path(str(hydra.sweep.dir)).absolute()
         sweeper = str(hydra.runtime.choices["hydra/sweeper"])
         resume = wants_to_resume(texts)
         if sweeper != "grid":
-            params = OmegaConf.select(hydra, "sweeper.params") or {}
+            params = dict(flatten(OmegaConf.select(hydra, "sweeper.params") or {}))
             return Checked(self._combinations(parsed, params), {}, folder, resume, sweeper)
         loader = self.mistakes.loader
         grammar = Grammar(self.parse, lambda key: bool(loader.get_group_options(key)))
         _, jobs = plan_grid(folder, f"tiles-{self.config_name}", texts, hydra.sweeper, grammar, resume)
         return Checked(jobs, {}, folder, resume, sweeper)
 
-    def _misplaced(self, parsed: Sequence[Override]) -> Iterator[str]:
-        """Values that only a stage knows, and that the root config cannot be given therefore."""
-        is_choice = self.mistakes.loader.get_group_options
-        choices = [override for override in parsed if override.is_hydra_override() or is_choice(override.key_or_group)]
+    def _hydra_if_any(self, parsed: Sequence[Override]) -> DictConfig | None:
         with contextlib.suppress(*COMPOSITION_ERRORS):
-            sweeper: Any = OmegaConf.to_container(self.hydra(choices).sweeper, resolve=False)
-            stages = sweeper.get("stages") or {}
-            known = {key: stage for stage, params in stages.items() for key, _ in flatten(params)}
-            for override in parsed:
-                key, line = override.key_or_group, str(override.input_line)
-                if key in known and override not in choices and not override.is_sweep_override():
-                    where = f"hydra.sweeper.stages.{known[key]}.{line.lstrip('+')}"
-                    yield f"{line}: only stage {known[key]} knows it; write {where}"
+            return self.hydra(parsed)
+        return None
+
+    def _choices(self, parsed: Sequence[Override]) -> list[Override]:
+        """Hydra's own overrides and those of groups: they say whether it is a sweep where other keys are mistyped."""
+        is_choice = self.mistakes.loader.get_group_options
+        return [override for override in parsed if override.is_hydra_override() or is_choice(override.key_or_group)]
+
+    def _misplaced(self, parsed: Sequence[Override], hydra: DictConfig) -> Iterator[str]:
+        """Values that only a stage knows, and that the root config cannot be given therefore."""
+        sweeper: Any = OmegaConf.to_container(hydra.sweeper, resolve=False)
+        stages = sweeper.get("stages") or {}
+        known = {key: stage for stage, params in stages.items() for key, _ in flatten(params)}
+        choices = self._choices(parsed)
+        for override in parsed:
+            key, line = override.key_or_group, str(override.input_line)
+            if key in known and override not in choices and not override.is_sweep_override():
+                where = f"hydra.sweeper.stages.{known[key]}.{line.lstrip('+')}"
+                yield f"{line}: only stage {known[key]} knows it; write {where}"
 
     def _combinations(self, parsed: Sequence[Override], params: Mapping[str, str]) -> list[Job]:
         """What another sweeper may run: of lists all values, of intervals their ends; of too many each value once."""

@@ -5,6 +5,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from difflib import get_close_matches
+from shlex import join
 
 from hydra._internal.utils import get_args_parser
 
@@ -35,7 +36,7 @@ def read_flags(argv: Sequence[str]) -> Namespace:
     if rest and not problems:
         given = [word for word in argv if word.startswith("-")]
         words = [word for word in argv if not word.startswith("-")]
-        right = " ".join([program(), *given, *words])
+        right = join([program(), *given, *words])
         problems.append(f"{rest[0]}: a flag stands between the overrides; put flags first: {right}")
     asked = [flag for flag in EXCLUSIVE if _is_given(flags, flag)]
     if len(asked) > 1:

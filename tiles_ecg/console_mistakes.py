@@ -1,6 +1,7 @@
 """Which override of a command that does not compose is mistyped, and what was meant perhaps."""
 
 import contextlib
+import functools
 import importlib.util
 import re
 from collections.abc import Iterator, Sequence
@@ -48,7 +49,7 @@ class Mistakes:
         """What is wrong with a word that is no override."""
         key, equals, value = text.partition("=")
         if not equals:
-            groups = [group for group in self.groups() if text in self.options(group)]
+            groups = [group for group in self.groups if text in self.options(group)]
             guess = f" (did you mean {groups[0]}={text}?)" if groups else ""
             return f"{text}: not an override; write KEY=VALUE{guess}"
         quoted = value.replace("'", "\\'")
@@ -58,8 +59,16 @@ class Mistakes:
     def ambiguous(self, override: Override) -> str:
         """What to do about several values in a command that is no sweep."""
         key, value = override.get_key_element(), override.get_value_string()
-        as_list = "" if override.key_or_group in self.groups() else f", or write {key}=[{value}] for a list"
+        as_list = "" if override.key_or_group in self.groups else f", or write {key}=[{value}] for a list"
         return f"{key} = {value}: several values; put -m first to run each of them{as_list}"
+
+    def swept_setting(self, override: Override) -> str:
+        """What to do about several values of a key of Hydra's own."""
+        key, value = override.key_or_group, override.get_value_string()
+        given = key.removeprefix("hydra.sweeper.params.")
+        if given != key:
+            return f"{key} = {value}: on a command line, write {given}={value}"
+        return f"{key} = {value}: Hydra's own keys have one value; as a text it is quoted twice: \"{key}='{value}'\""
 
     def explain(self, parsed: Sequence[Override], context: Sequence[Override] = ()) -> list[str]:
         """A line for every override that names what does not exist.
@@ -68,7 +77,7 @@ class Mistakes:
             parsed: The overrides to explain.
             context: All overrides of the command, where `parsed` are only some of them.
         """
-        groups, everything = self.groups(), context or parsed
+        groups, everything = self.groups, context or parsed
         chosen = [str(o.input_line) for o in everything if o.key_or_group in groups and not self._option_problem(o)]
         base = self._compose([])
         parts = _parts(base)
@@ -131,7 +140,7 @@ class Mistakes:
         if exists:
             is_taken = override.is_add() and OmegaConf.select(base, key) is not None
             return f"{shown}: exists already; write {shown.removeprefix('+')}" if is_taken else ""
-        names = [*dotted_keys(base), *(group for group in self.groups() if not group.startswith("hydra"))]
+        names = [*dotted_keys(base), *(group for group in self.groups if not group.startswith("hydra"))]
         right = nearest_key(key, dict.fromkeys(names))
         if override.is_delete():
             return f"{shown}: there is nothing to delete{right}"
@@ -141,6 +150,7 @@ class Mistakes:
             return ""
         return f"{shown}: nothing reads {key}{right}"
 
+    @functools.cached_property
     def groups(self) -> list[str]:
         """Every config group, nested ones as `parent/child`."""
         return list(self._groups(""))

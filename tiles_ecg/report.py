@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _arguments(argv)
     try:
         page = write_report(
-            arguments.runs, arguments.output, arguments.resamples, arguments.metric, arguments.against, print
+            arguments.runs, arguments.output, arguments.resamples, arguments.metric, arguments.against, _say
         )
     except KeyboardInterrupt:
         print("tiles-report: interrupted", file=sys.stderr)
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             traceback.print_exception(error)
         print(f"tiles-report: {error}", file=sys.stderr)
         sys.exit(MISTAKE)
-    print(f"report: {page}")
+    _say(f"report: {page}")
 
 
 def write_report(
@@ -103,6 +103,14 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(MISTAKE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _say(text: str) -> None:
+    """Print; whoever reads no more, as `head` does, does not keep the report from being written."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -3,8 +3,6 @@
 import contextlib
 import json
 import os
-import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -12,10 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
-from tiles_ecg.config import ConfigError
+from tiles_ecg.folder_lock import is_locked, lock_folder, this_process
 
 STATUS_FILE = "status.json"
-LOCK_FILE = ".lock"
 State = Literal["planned", "running", "stopped", "finished", "failed", "interrupted", "preempted", "pruned"]
 """`planned`: nothing is there yet. `stopped`: it was killed, and could not say so. `interrupted`: by Ctrl-C."""
 OVER: frozenset[State] = frozenset({"finished", "pruned"})
@@ -66,7 +63,7 @@ class RunStatus:
 def read_status(folder: Path) -> RunStatus:
     """What became of the run of a folder; a run that says it is at work but holds no lock was killed."""
     written = _read(folder)
-    if written.state == "running" and not _is_locked(folder, written):
+    if written.state == "running" and not is_locked(folder, written.job):
         return _replaced(written, state="stopped")
     return written
 
@@ -81,7 +78,7 @@ def mark_failed(folder: Path, error: BaseException, is_mistake: bool, program: s
         folder,
         _replaced(
             before, state="failed", program=program, attempt=before.attempt + 1, started=before.started or _now(),
-            ended=_now(), error=_line(error), is_mistake=is_mistake, choices=dict(choices), job=_job(),
+            ended=_now(), error=_line(error), is_mistake=is_mistake, choices=dict(choices), job=this_process(),
         ),
     )  # fmt: skip
 
@@ -117,12 +114,11 @@ class RunRecord:
         self._noted = {"step": step} | ({"metrics": dict(metrics)} if metrics else {})
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(self.folder)
+        self._lock = lock_folder(self.folder, "hydra.run.dir")
         before = _read(self.folder)
         self._status = _replaced(
             before, state="running", program=self.program, attempt=before.attempt + 1, ended="", error="",
-            started=before.started or _now(), is_mistake=False, choices=self.choices, job=_job(),
+            started=before.started or _now(), is_mistake=False, choices=self.choices, job=this_process(),
             max_steps=self.max_steps,
         )  # fmt: skip
         _write(self.folder, self._status)
@@ -172,11 +168,6 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _job() -> dict[str, str]:
-    slurm = {key.lower(): os.environ[key] for key in ("SLURM_JOB_ID", "SLURM_RESTART_COUNT") if key in os.environ}
-    return {"host": socket.gethostname(), "pid": str(os.getpid()), **slurm}
-
-
 def _line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -184,58 +175,3 @@ def _line(error: BaseException) -> str:
 
 def _is_mistake(error: BaseException) -> bool:
     return getattr(type(error), "is_user_error", False) is True
-
-
-def _locked(folder: Path) -> IO[str] | None:
-    """The lock, held until it is closed or the process ends; None where the system or file system has no locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    handle = (folder / LOCK_FILE).open("w")
-    for is_last in (*[False] * 20, True):  # someone may be looking at it, for an instant
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return handle
-        except BlockingIOError:
-            if not is_last:
-                time.sleep(0.05)
-        except OSError:
-            break
-    else:
-        handle.close()
-        where = " ".join(f"{key} {value}" for key, value in _read(folder).job.items())
-        raise ConfigError(
-            f"hydra.run.dir = {folder}: another process is at work in it ({where}); wait for it, or give another folder"
-        )
-    handle.close()
-    return None
-
-
-def _is_locked(folder: Path, status: RunStatus) -> bool:
-    """Whether some process holds the lock; where there are no locks, whether the process that says so may be there."""
-    try:
-        import fcntl
-
-        with (folder / LOCK_FILE).open("r") as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        return False
-    except (ImportError, OSError):
-        return _may_be_there(status.job)
-    return False
-
-
-def _may_be_there(job: Mapping[str, str]) -> bool:
-    """Whether a process of this host is there; one of another host is taken at its word."""
-    if job.get("host") != socket.gethostname() or os.name == "nt":  # where a signal 0 would end it
-        return True
-    try:
-        os.kill(int(job.get("pid", "0")), 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

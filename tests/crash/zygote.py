@@ -14,10 +14,10 @@ import lightning  # noqa: F401
 import torch  # noqa: F401
 from hydra.core.global_hydra import GlobalHydra  # noqa: F401
 
-import tiles_ecg.callback.judge  # noqa: F401
-import tiles_ecg.dataset.datamodule  # noqa: F401
-import tiles_ecg.ingest  # noqa: F401
-import tiles_ecg.logger.tensorboard  # noqa: F401
+import tiles_ecg.callback.judge
+import tiles_ecg.dataset.datamodule
+import tiles_ecg.ingest
+import tiles_ecg.logger.tensorboard
 import tiles_ecg.prepare
 import tiles_ecg.train
 

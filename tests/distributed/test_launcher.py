@@ -86,6 +86,12 @@ def test_a_child_that_ends_before_it_is_ready_ends_the_run_with_what_it_said(lau
         made.launch(pytest.fail, trainer=TRAINER)
 
 
+def test_a_child_that_ends_well_before_it_is_ready_is_not_waited_for(launcher: Made) -> None:
+    made = launcher("pass")
+    with pytest.raises(ProcessError, match="process 1 of 2 ended with status 0: without a word"):
+        made.launch(pytest.fail, trainer=TRAINER)
+
+
 def test_a_child_that_is_killed_is_named_with_the_signal(launcher: Made) -> None:
     made = launcher("import os; os.kill(os.getpid(), 9)")
     with pytest.raises(ProcessError, match=r"process 1 of 2 was killed \(SIGKILL\), perhaps for want of memory"):

@@ -57,6 +57,21 @@ def test_pictures_tables_and_the_config_are_in_the_events(tmp_path: Path) -> Non
     assert not list(tmp_path.glob("tensorboard/*.yaml"))
 
 
+def test_a_full_disk_at_the_end_hides_nothing_of_how_the_run_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = TensorBoard(str(tmp_path))
+    logger.resume(0)
+    logger.log_metrics({"train/loss": 1.0}, 0)
+
+    def broken() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(logger.experiment, "close", broken)
+    logger.end("failed", {})
+    assert "its last rows are not kept" in caplog.text
+
+
 def test_a_resumed_run_does_not_tell_its_config_again(tmp_path: Path) -> None:
     logger = TensorBoard(str(tmp_path))
     logger.resume(4)

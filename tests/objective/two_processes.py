@@ -3,7 +3,7 @@
 `python two_processes.py DEVICES STORE FILE` for one process, or where torchrun or srun starts it;
 `python two_processes.py launcher STORE FILE` where our launcher is to start the second process, which is handed a file.
 All cases are steps of one module, so that one pair of processes does for all; none has parameters of another. They are
-computed in double precision: in single, what cancels within a gradient would leave rounding of 5e-6 of it.
+computed in double precision: in single, what cancels within a gradient would leave rounding of 6e-6 of it.
 """
 
 import json

@@ -66,6 +66,12 @@ def test_a_reference_that_is_not_one_row_is_answered_by_those_there_are(
         read(two_encoders(tmp_path, sweep), **against)
 
 
+def test_where_no_rows_differ_there_is_none_to_compare_with(tmp_path: Path, sweep: Make) -> None:
+    folder = sweep(tmp_path, [({"seed": str(n)}, {"val/loss": float(n)}) for n in range(2)])
+    with pytest.raises(ReportError, match="not exactly one row has that; nothing differs but seeds and folds"):
+        read(folder, seed="0")
+
+
 def test_only_finished_runs_count(tmp_path: Path, sweep: Make) -> None:
     folder = sweep(tmp_path, [({"seed": str(n)}, {"val/loss": float(n)}) for n in range(4)])
     path = folder / "3-seed=3" / "status.json"

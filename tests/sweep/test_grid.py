@@ -1,8 +1,10 @@
 """A sweep from its command line on: folders, failures, exit statuses, resumption. Quick tasks stand for training."""
 
 import json
+import os
 import re
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from tiles_ecg import console
+from tiles_ecg.folder_lock import alone_in
 from tiles_ecg.run_record import RunPreempted, RunRecord, read_status
 from tiles_ecg.sweep.plan import read_plan
 
@@ -62,11 +65,17 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["tiles-evaluate"])
 
-    def run(*argv: str, task: Task = quick, folder: str | None = "S", program: str = "evaluate") -> Ending:
+    def run(
+        *argv: str,
+        task: Task = quick,
+        folder: str | None = "S",
+        program: str = "evaluate",
+        flags: Sequence[str] = ("-m",),
+    ) -> Ending:
         status = 0
         own = [f"hydra.sweep.dir={folder}"] if folder else []
         try:
-            console.run(task, program, ["-m", *argv, *own])
+            console.run(task, program, [*flags, *argv, *own])
         except SystemExit as end:
             status = int(end.code or 0)
         return Ending(status, *capsys.readouterr())
@@ -162,6 +171,17 @@ def test_a_folder_that_holds_a_sweep_is_refused_without_resume(sweep: Sweep, tmp
     assert done.status == 2
     assert "S: holds a sweep already; give resume=true to go on with it, or another folder" in done.err
     assert (tmp_path / "S" / "sweep.json").read_bytes() == before
+
+
+def test_a_sweep_that_another_process_works_on_is_refused_and_its_plan_stays(sweep: Sweep, tmp_path: Path) -> None:
+    assert sweep("protocol.seed=0").status == 0
+    plan = (tmp_path / "S" / "sweep.json").read_text()
+    with alone_in(tmp_path / "S", "hydra.sweep.dir"):
+        ending = sweep("protocol.seed=0,1", "resume=true")
+        assert (ending.status, (tmp_path / "S" / "sweep.json").read_text()) == (2, plan)
+        assert f"another process is at work in it (host {socket.gethostname()} pid {os.getpid()})" in ending.err
+        assert "over" in sweep("--dry-run", "protocol.seed=0", "resume=true").out  # which takes no lock
+    assert sweep("protocol.seed=0,1", "resume=true").status == 0
 
 
 def test_resume_runs_what_is_not_over_and_nothing_else(sweep: Sweep, tmp_path: Path) -> None:
@@ -318,7 +338,13 @@ def test_a_stage_that_would_be_judged_on_what_an_earlier_one_learns_from_is_refu
     assert not (tmp_path / "S").exists()
 
 
-def test_a_value_that_only_a_stage_knows_is_told_where_to_go(sweep: Sweep) -> None:
-    done = sweep(*PRETRAIN_FINETUNE, "dataset.fold=0", program="train")
+@pytest.mark.parametrize("flags", [("-m",), ()])
+def test_a_value_that_only_a_stage_knows_is_told_where_to_go(sweep: Sweep, flags: tuple[str, ...]) -> None:
+    done = sweep(*PRETRAIN_FINETUNE, "dataset.fold=0", program="train", flags=flags)
     where = "hydra.sweeper.stages.finetune.dataset.fold=0"
     assert done.err.endswith(f": dataset.fold=0: only stage finetune knows it; write {where}\n")
+
+
+def test_a_mistyped_key_of_a_preset_is_told_though_a_value_of_the_command_varies(sweep: Sweep) -> None:
+    done = sweep("experiment=encoder_size", "seed=0,1", "trainer.max_stps=3", program="train", flags=())
+    assert done.err.endswith(": trainer.max_stps=3: there is no trainer.max_stps; did you mean trainer.max_steps?\n")

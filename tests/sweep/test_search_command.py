@@ -1,6 +1,7 @@
 """The command of a search: its space, its refusals, its end and its resumption, through Hydra's launchers."""
 
 import math
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tiles_ecg import console
 from tiles_ecg.config import config_directory
+from tiles_ecg.folder_lock import alone_in
 from tiles_ecg.run_record import RunRecord, read_status
 from tiles_ecg.sweep.plan import SweepPlan, read_plan, write_plan
 from tiles_ecg.sweep.search_command import written
@@ -131,6 +133,29 @@ def test_a_loss_whose_scale_the_search_changes_is_told_of(
     assert f"search: {key.partition('=')[0]}: val/loss is on another scale with each value" in capsys.readouterr().err
 
 
+def test_a_search_that_another_process_works_on_is_refused(
+    command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("-m", *SEARCH, "hydra.sweep.dir=S", "hydra.sweeper.n_trials=1") == 0
+    with alone_in(tmp_path / "S", "hydra.sweep.dir"):
+        assert command("-m", "resume=S", "hydra.sweeper.n_trials=2") == 2
+    assert "another process is at work in it" in capsys.readouterr().err
+    assert len(read_plan(tmp_path / "S").jobs) == 1
+
+
+def test_a_search_that_is_interrupted_says_how_to_go_on(
+    command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(cfg: DictConfig) -> None:
+        with RunRecord(Path(cfg.run_dir), "tiles-train"):
+            raise KeyboardInterrupt
+
+    assert command("-m", *SEARCH, "hydra.sweep.dir=S", "hydra.sweeper.n_trials=2", task=interrupted) == 130
+    assert "go on with: tiles-train -m resume=S" in capsys.readouterr().err
+    assert command("-m", "resume=S") == 0
+    assert [read_status(tmp_path / "S" / job.name).attempt for job in read_plan(tmp_path / "S").jobs] == [2, 1]
+
+
 def test_an_evaluation_is_no_place_to_search(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     given = ("hydra/sweeper=optuna", "task=synthetic_af", "protocol.seed=0,1", "hydra.sweep.dir=S")
     assert command("-m", *given, name="evaluate") == 2
@@ -162,10 +187,15 @@ def test_the_jobs_are_told_the_pruner_with_its_settings(command: Command, tmp_pa
     assert list(seen[1].callback)[-1] == "pruning"
 
 
-def test_the_experiment_is_a_search_by_itself_and_takes_other_samplers(command: Command, tmp_path: Path) -> None:
+def test_the_experiment_is_a_search_by_itself_and_takes_other_samplers(
+    command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def probed(cfg: DictConfig) -> None:
         with RunRecord(Path(cfg.run_dir), "tiles-train") as record:
             record.note(1, {f"best/{cfg.callback.pruning.monitor}": -bowl(cfg)})
+
+    def probed_alone(cfg: DictConfig) -> None:
+        Path(cfg.run_dir, "alone").touch()
 
     random = ("hydra/sweeper/sampler=random", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=S")
     assert command("experiment=search", *random, task=probed) == 0
@@ -175,6 +205,9 @@ def test_the_experiment_is_a_search_by_itself_and_takes_other_samplers(command: 
     assert command("resume=S", "hydra.sweeper.n_trials=2", task=probed) == 0
     assert read_plan(tmp_path / "S").search["monitor"] == "probe/heart_rate_r2"
     assert len(read_plan(tmp_path / "S").jobs) == 2
+    (again,) = [line for line in capsys.readouterr().err.splitlines()[-3:] if line.startswith("the same again: ")]
+    assert command(*shlex.split(again)[4:], "hydra.run.dir=again", task=probed_alone) == 0
+    assert (tmp_path / "again" / "alone").exists()  # one run, and no search
 
 
 @pytest.mark.parametrize("group", ["sampler", "pruner"])

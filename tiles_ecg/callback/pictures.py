@@ -1,9 +1,10 @@
 """Pictures of a run: the views it learns from, when it begins, and a map of its embeddings, when it has ended."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class Pictures(Callback):
     """Draws pictures into `pictures/` of the run folder, and hands them to the loggers.
 
     A run with pictures equals one without, bit for bit: what is drawn is drawn from a generator of its own, and the
-    encoder embeds in evaluation mode. The views are drawn in a thread while training begins.
+    encoder embeds in evaluation mode. The views are drawn in a thread, from the end of the first step.
 
     Args:
         folder: `pictures` in the run folder.
@@ -63,6 +64,7 @@ class Pictures(Callback):
         self.every = every_n_validations
         self.seed = seed
         self._n_validations = 0
+        self._draw: Callable[[], Any] | None = None
         self._drawer: ThreadPoolExecutor | None = None
         self._views: Future[Any] | None = None
 
@@ -105,13 +107,16 @@ class Pictures(Callback):
         ):
             return  # the encoder is shown the windows as they are
         plain = [(signal[:, 0].cpu().numpy(), beat.cpu().numpy()) for signal, beat in shown]
-        self._drawer = ThreadPoolExecutor(1, thread_name_prefix="pictures")
-        self._views = self._drawer.submit(_draw_views, plain, datamodule.windows, rows)
+        self._draw = partial(_draw_views, plain, datamodule.windows, rows)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Hand out the views as soon as they are drawn."""
+        """Have the views drawn, not before the first step is over, and hand them out."""
+        if self._draw is not None:
+            self._drawer = ThreadPoolExecutor(1, thread_name_prefix="pictures")
+            self._views = self._drawer.submit(self._draw)
+            self._draw = None
         if self._views is not None and self._views.done():
             self._hand_out_views(trainer)
 
@@ -137,7 +142,7 @@ class Pictures(Callback):
         """Let the thread end."""
         if self._drawer is not None:
             self._drawer.shutdown(wait=True, cancel_futures=True)
-            self._drawer = self._views = None
+        self._draw = self._drawer = self._views = None
 
     def _hand_out_views(self, trainer: Trainer) -> None:
         drawn, self._views = self._views, None
@@ -149,9 +154,6 @@ class Pictures(Callback):
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
         if not trainer.is_global_zero or min(self.n_mapped, len(datamodule.val_rows)) < FEWEST_MAPPED:
             return
-        from tiles_ecg.evaluation.embedding_map import embedding_map
-        from tiles_ecg.summary.figure_map import draw_maps
-
         rows = spread(np.sort(datamodule.val_rows), self.n_mapped)
         if self.label == AUTO and isinstance(datamodule, TaskDataModule):
             target = part_of(datamodule.plan.target, rows)
@@ -161,6 +163,9 @@ class Pictures(Callback):
             embedding = _embed(datamodule, pl_module, target.row)
         step = trainer.global_step
         with _told("the embedding map"):
+            from tiles_ecg.evaluation.embedding_map import embedding_map
+            from tiles_ecg.summary.figure_map import draw_maps
+
             (figure,) = draw_maps([embedding_map(f"step {step:,}", embedding, target)])
             self._hand_out(trainer, EMBEDDING_MAP, figure, step)
 

@@ -102,7 +102,7 @@ class Preemption(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Listen no more. What was preempted is left to end in peace: Slurm sends SIGTERM to what it requeues."""
-        if not isinstance(exception, RunPreempted):
+        if not isinstance(exception, RunPreempted) or not self._received:  # or it came before this one listened
             self._listen_no_more()
             return
         if not self._is_handed_on:

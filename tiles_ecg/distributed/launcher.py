@@ -109,11 +109,14 @@ class ConfigFileLauncher(_SubprocessScriptLauncher):
 
     def _wait_until_ready(self) -> None:
         """Wait until all have built their parts, then tell them the port: it was free a moment ago."""
-        while not all((self.folder / f"{READY}-{rank}").exists() for rank in range(1, self.num_processes)):
-            lost = self._lost(0.0)
-            if lost is not None:
-                raise lost
-            time.sleep(POLL_S)
+        for rank, process in enumerate(self.procs, 1):
+            while not (self.folder / f"{READY}-{rank}").exists():
+                if process.poll() is not None:
+                    raise self._failure(rank, process.returncode)
+                lost = self._lost(0.0)
+                if lost is not None:
+                    raise lost
+                time.sleep(POLL_S)
         _write_whole(self.folder / PORT, str(self.cluster_environment.main_port))
 
     def _watch(self, trainer: Any) -> contextlib.AbstractContextManager[Any]:

@@ -1,5 +1,6 @@
 """TensorBoard events of a run folder: what the other loggers are given, without steps that are made again."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import yaml
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
+
+log = logging.getLogger(__name__)
 
 
 class TensorBoard(TensorBoardLogger):
@@ -61,9 +64,12 @@ class TensorBoard(TensorBoardLogger):
 
     @rank_zero_only
     def end(self, state: str, metrics: Any) -> None:
-        """Write everything, and close the file."""
+        """Write everything, and close the file; a failure of that hides nothing of how the run ended."""
         if self._experiment is not None:
-            self._experiment.close()
+            try:
+                self._experiment.close()
+            except OSError as error:
+                log.warning("TensorBoard, run of %s: its last rows are not kept (%s)", self.save_dir, error)
 
 
 def _shown(value: Any) -> str:

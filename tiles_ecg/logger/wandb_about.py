@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tiles_ecg.config import ConfigError
 from tiles_ecg.sweep.plan import is_sweep
 
 TAGGED = ("objective", "encoder", "augmentation", "task")
@@ -13,6 +14,8 @@ DEEPEST_JOB = 3
 """Folders from a sweep's to that of a job, at most."""
 LONGEST_TAG = 64
 """Characters that W&B accepts."""
+LONGEST_PROJECT = 128
+NOT_IN_PROJECTS = "/\\#?%:"
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,20 @@ def about_run(folder: Path, choices: Mapping[str, str], tags: Sequence[str] = ()
     judged = [f"protocol:{protocol['hash']}"] if protocol else []
     every = dict.fromkeys(tag[:LONGEST_TAG] for tag in (*chosen, *judged, *tags))
     return About(name, group, protocol.get("job", "pretrain"), tuple(every))
+
+
+def check_project(project: str) -> None:
+    """Refuse a project that W&B would refuse when the run begins.
+
+    Raises:
+        ConfigError: If its name is too long, or has a character that W&B does not take.
+    """
+    found = "".join(sorted(set(project) & set(NOT_IN_PROJECTS)))
+    if found or not 0 < len(project) <= LONGEST_PROJECT:
+        raise ConfigError(
+            f"logger.wandb.project = {project!r}: W&B takes names of 1 to {LONGEST_PROJECT} characters without any of "
+            f"{' '.join(NOT_IN_PROJECTS)}; a team is given as logger.wandb.entity"
+        )
 
 
 def _protocol(folder: Path) -> dict[str, str]:

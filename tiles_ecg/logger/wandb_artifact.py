@@ -111,6 +111,28 @@ def went_on_from(config: Mapping[str, Any]) -> dict[str, EncoderArtifact]:
     return found
 
 
+def declare(encoder: EncoderArtifact, run: Any) -> None:
+    """Tell W&B, by its content, that a run begins with an encoder; that need not have been uploaded before."""
+    artifact = encoder.built()
+    if run.offline:  # what use_artifact does online with an artifact that is not uploaded; it refuses offline
+        run._log_artifact(artifact, aliases=[], is_user_created=True, use_after_commit=True)
+    else:
+        run.use_artifact(artifact)
+
+
+def leave(run_dir: Path, run: Any) -> None:
+    """The encoders that a run left, and the checkpoint to train on from, as artifacts of its W&B run."""
+    import wandb
+
+    for alias, encoder in left_by(run_dir).items():
+        run.log_artifact(encoder.built(), aliases=[alias])
+    best = run_dir / "checkpoints" / "best.ckpt"
+    if best.is_file():
+        checkpoint = wandb.Artifact(f"checkpoint-{run.id}", "checkpoint", metadata=encoder_artifact(best).metadata())
+        checkpoint.add_file(str(best), name=best.name)
+        run.log_artifact(checkpoint, aliases=["best"])
+
+
 def _run_id(folder: Path) -> str:
     try:
         return (folder / RUN_ID_FILE).read_text(encoding="utf-8").strip()

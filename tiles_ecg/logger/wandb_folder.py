@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tiles_ecg.logger.wandb_artifact import RUN_ID_FILE
 
@@ -43,9 +44,16 @@ def kept_in(folder: Path) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def end_service() -> None:
-    """End W&B's service, which keeps its log in the folder of the run that it was started for."""
+def end_service(run: Any = None) -> None:
+    """End W&B's service, which keeps its log in the folder of the run that it was started for.
+
+    A service that is lost ends with whatever W&B says of that, `SystemExit` included.
+
+    Args:
+        run: The W&B run that is over; where another is at work, its service is left alone.
+    """
     import wandb
 
-    if wandb.run is None:
-        wandb.teardown()
+    if wandb.run is None or wandb.run is run:
+        with contextlib.suppress(Exception, SystemExit):
+            wandb.teardown()

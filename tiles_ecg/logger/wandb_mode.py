@@ -3,11 +3,16 @@
 import netrc
 import os
 from typing import Literal
+from urllib.parse import urlsplit
 
 from tiles_ecg.config import ConfigError
 
 Resolved = Literal["online", "offline", "disabled"]
 Mode = Literal["auto"] | Resolved
+CLOUD = "api.forge.coreweave.com"
+"""W&B's own service, as `wandb login` writes it into the netrc file."""
+OLD_CLOUD = "api.wandb.ai"
+"""The same, as W&B before 0.31 wrote it; it is read still."""
 
 
 def resolve_mode(mode: Mode) -> Resolved:
@@ -37,8 +42,9 @@ def has_key() -> bool:
     """Whether there is an API key for the host in use."""
     if os.environ.get("WANDB_API_KEY"):
         return True
-    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0].split(":")[0]
+    host = urlsplit(os.environ.get("WANDB_BASE_URL") or f"https://{CLOUD}").netloc  # with its port
     try:
-        return netrc.netrc(os.environ.get("NETRC") or None).authenticators(host) is not None
-    except (FileNotFoundError, netrc.NetrcParseError, OSError):
+        known = netrc.netrc(os.environ.get("NETRC") or None)
+    except (netrc.NetrcParseError, OSError):
         return False
+    return any(known.authenticators(name) for name in ((host, OLD_CLOUD) if host == CLOUD else (host,)))

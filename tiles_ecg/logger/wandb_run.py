@@ -13,16 +13,19 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from tiles_ecg import console
-from tiles_ecg.logger.wandb_about import about_run
-from tiles_ecg.logger.wandb_artifact import encoder_artifact, left_by, went_on_from
+from tiles_ecg.logger.wandb_about import about_run, check_project
+from tiles_ecg.logger.wandb_artifact import declare, leave, went_on_from
 from tiles_ecg.logger.wandb_folder import end_service, kept_in, run_id
 from tiles_ecg.logger.wandb_history import last_step, rows_between
+from tiles_ecg.logger.wandb_loss import begin_run, spared
 from tiles_ecg.logger.wandb_mode import Mode, check_mode, resolve_mode
 from tiles_ecg.run_record import OVER, State
 
 log = logging.getLogger(__name__)
 
 INIT_TIMEOUT_S = 30.0
+FINISH_TIMEOUT_S = 900.0
+"""What the service is given to take what it has not taken yet, when a run ends; the rest is left to `wandb sync`."""
 METRICS_FILE = "metrics.csv"
 STEP = "trainer/global_step"
 EXIT_CODE: dict[State, int] = {"finished": 0, "pruned": 0, "interrupted": 255, "preempted": 143}
@@ -35,6 +38,8 @@ class WandbRun(WandbLogger):
     Rows carry the trainer's step as W&B's own, and are sent when the step is over. A run that goes on from a checkpoint
     passes over the steps that its former attempt has sent, so that none is there twice and none goes back.
 
+    W&B never ends a run: where it fails, that is told once, and the run goes on without it.
+
     Args:
         save_dir: The run folder.
         project: W&B project.
@@ -46,8 +51,11 @@ class WandbRun(WandbLogger):
         tags: Beside those of what was chosen.
         artifacts: Whether the encoders that the run leaves, and its best checkpoint, are uploaded.
 
+    Attributes:
+        is_lost: Whether W&B has failed in this run.
+
     Raises:
-        ConfigError: If the mode is `online` and there is no key.
+        ConfigError: If the mode is `online` and there is no key, or W&B does not take the name of the project.
     """
 
     def __init__(
@@ -63,6 +71,7 @@ class WandbRun(WandbLogger):
     ) -> None:
         super().__init__(save_dir=save_dir, project=project)
         check_mode(mode)
+        check_project(project)
         self.folder = Path(save_dir)
         self.entity = entity
         self.mode = mode
@@ -70,6 +79,7 @@ class WandbRun(WandbLogger):
         self.job_type = job_type
         self.tags = tuple(tags)
         self.artifacts = artifacts
+        self.is_lost = False
         self._row: dict[str, Any] = {}
         self._row_step = -1
         self._sent = -1
@@ -79,11 +89,12 @@ class WandbRun(WandbLogger):
     @rank_zero_experiment
     def experiment(self) -> Any:
         """The W&B run, which this begins."""
-        if self._experiment is None:
+        if self._experiment is None and not self.is_lost:
             self._experiment = self._begin()
         return self._experiment
 
     @rank_zero_only
+    @spared
     def resume(self, step: int) -> None:
         """Go on with the run after the last step that it holds; what begins anew is a W&B run of its own.
 
@@ -99,6 +110,7 @@ class WandbRun(WandbLogger):
             self.log_metrics(row, at)
 
     @rank_zero_only
+    @spared
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """The nested config, and the encoders that the run goes on from: in the config, and as its input."""
         config = dict(params)
@@ -107,9 +119,10 @@ class WandbRun(WandbLogger):
         self.experiment.config.update(config | ({"lineage": lineage} if lineage else {}), allow_val_change=True)
         for artifact in earlier.values():
             with self._told(f"{artifact.name} is not declared as its input"):
-                self._use(artifact.built())
+                declare(artifact, self.experiment)
 
     @rank_zero_only
+    @spared
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Put values into the row of a step; None is the step of the last row."""
         _ = self.experiment  # begun
@@ -120,6 +133,7 @@ class WandbRun(WandbLogger):
         self._row_step = at
 
     @rank_zero_only
+    @spared
     def log_picture(self, key: str, file: Path, caption: str, step: int) -> None:
         """Put a PNG into the row of a step."""
         import wandb
@@ -127,6 +141,7 @@ class WandbRun(WandbLogger):
         self.log_metrics({key: wandb.Image(str(file), caption=caption)}, max(step, self._row_step))
 
     @rank_zero_only
+    @spared
     def log_rows(self, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], step: int) -> None:
         """Put a table into the row of a step."""
         import wandb
@@ -135,6 +150,7 @@ class WandbRun(WandbLogger):
         self.log_metrics({key: table}, max(step, self._row_step))
 
     @rank_zero_only
+    @spared
     def log_facts(self, facts: Mapping[str, Any]) -> None:
         """Add to the config what is known only now."""
         self.experiment.config.update(dict(facts), allow_val_change=True)
@@ -149,8 +165,20 @@ class WandbRun(WandbLogger):
         """
         run: Any = self._experiment
         self._experiment = None
-        if run is None:
+        if run is None or self.is_lost:
             return
+        self._finish(run, state, metrics)
+        end_service(run)
+        self._kept.close()
+
+    def lose(self, error: Exception) -> None:
+        """Have nothing of W&B left at work, not even what watches imports: it would fail in their places."""
+        self.is_lost = True
+        log.warning("W&B, run of %s: lost (%s: %s); going on without it", self.folder, type(error).__name__, error)
+        end_service(self._experiment)
+        self._kept.close()
+
+    def _finish(self, run: Any, state: State, metrics: Mapping[str, float]) -> None:
         failure = {"error": _line(sys.exception())} if state == "failed" else {}
         with self._told("its summary is not complete"):
             if state in (*OVER, "preempted"):
@@ -161,15 +189,13 @@ class WandbRun(WandbLogger):
             if state == "preempted":
                 run.mark_preempting()
             if state in OVER and self.artifacts:
-                self._leave(run)
+                leave(self.folder, run)
         with self._told("it may be shown as running"):
             run.finish(exit_code=EXIT_CODE.get(state, 1))
-        end_service()
-        self._kept.close()
 
     def _begin(self) -> Any:
-        """Begin the run, offline if the service does not answer, and tell where it is."""
-        import wandb
+        """Begin the run, offline if the service does not answer, else not at all, and tell where it is."""
+        import wandb.apis.public  # imported by wandb.init, from the depth of its calls, it takes three times as long
 
         mode = resolve_mode(self.mode)
         about = about_run(self.folder, console.choices(), self.tags)
@@ -184,15 +210,12 @@ class WandbRun(WandbLogger):
             "tags": list(about.tags),
             "resume": "allow",
             "reinit": "finish_previous",
-            "settings": wandb.Settings(init_timeout=INIT_TIMEOUT_S, silent=True),
+            "settings": wandb.Settings(
+                init_timeout=INIT_TIMEOUT_S, finish_timeout=FINISH_TIMEOUT_S, finish_timeout_raises=True, silent=True
+            ),
         }
         self._kept.enter_context(kept_in(self.folder / "wandb"))
-        try:
-            run = wandb.init(**given, mode=mode)
-        except wandb.errors.CommError as error:
-            log.warning("W&B did not answer (%s); logging offline", error)
-            mode = "offline"
-            run = wandb.init(**given, mode=mode)
+        run, mode = begin_run(given, mode)
         run.define_metric(STEP)
         run.define_metric("*", step_metric=STEP, step_sync=True)
         if mode == "online":
@@ -207,27 +230,6 @@ class WandbRun(WandbLogger):
         if row and self._row_step > self._sent:
             (run or self.experiment).log(row | {STEP: self._row_step}, step=self._row_step)
             self._sent = self._row_step
-
-    def _use(self, artifact: Any) -> None:
-        """Declare an artifact, by its content, as the run's input; it need not have been uploaded before."""
-        run = self.experiment
-        if run.offline:  # what use_artifact does online with an artifact that is not uploaded; it refuses offline
-            run._log_artifact(artifact, aliases=[], is_user_created=True, use_after_commit=True)
-        else:
-            run.use_artifact(artifact)
-
-    def _leave(self, run: Any) -> None:
-        """The encoders, and the checkpoint to train on from, as artifacts of the run."""
-        import wandb
-
-        for alias, encoder in left_by(self.folder).items():
-            run.log_artifact(encoder.built(), aliases=[alias])
-        best = self.folder / "checkpoints" / "best.ckpt"
-        if best.is_file():
-            metadata = encoder_artifact(best).metadata()
-            checkpoint = wandb.Artifact(f"checkpoint-{run.id}", "checkpoint", metadata=metadata)
-            checkpoint.add_file(str(best), name=best.name)
-            run.log_artifact(checkpoint, aliases=["best"])
 
     @contextlib.contextmanager
     def _told(self, what: str) -> Iterator[None]:

@@ -102,7 +102,8 @@ def ledgers(bundles: Sequence[Bundle], wishes: Wishes) -> list[Ledger]:
     if wishes.against and all(_reference(sheet, wishes.against) is None for sheet in found):
         rows = [f"  {','.join(told)}" for sheet in found for told in _told_rows(sheet) if told]
         asked = ",".join(f"{key}={value}" for key, value in wishes.against.items())
-        raise ReportError("\n".join([f"--against {asked}: not exactly one row has that; there are:", *rows]))
+        there = "\n".join([" there are:", *rows]) if rows else " nothing differs but seeds and folds"
+        raise ReportError(f"--against {asked}: not exactly one row has that;{there}")
     return made
 
 

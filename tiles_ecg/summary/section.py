@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tiles_ecg.evaluation.controls import MAJORITY
 from tiles_ecg.evaluation.predictions import Method, Predictions, joined
+from tiles_ecg.summary.replicates import with_seeds_together
 from tiles_ecg.summary.runs import ReportError, Run
 
 MEAN = "mean"
@@ -102,18 +103,14 @@ def sections(runs: Sequence[Run]) -> list[Section]:
     return sorted((_section(group) for group in by_hash.values()), key=lambda section: section.task)
 
 
-def _section(runs: list[Run]) -> Section:
+def _section(found: list[Run]) -> Section:
+    runs, notes = with_seeds_together(found), _strangers(found)
     parts: dict[Method, list[tuple[Run, Predictions]]] = {}
     for run in runs:
         for predictions in run.predictions:
             named = _named(predictions)
             parts.setdefault(named.method, []).append((run, named))
-    notes = _strangers(runs)
-    entries = []
-    for found in parts.values():
-        kept = _without_repeats(found, notes)
-        entries.append(_entry(kept))
-    entries.sort(key=_rank)
+    entries = sorted((_entry(_without_repeats(part, notes)) for part in parts.values()), key=_rank)
     return Section(runs[0].about["task"], runs[0].hash, runs[0].about, tuple(runs), tuple(entries), tuple(notes))
 
 

@@ -9,7 +9,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
+from tiles_ecg.config import ConfigError
 from tiles_ecg.console_resume import wants_to_resume
+from tiles_ecg.folder_lock import alone_in
 from tiles_ecg.run_record import RunStatus, mark_failed, read_status
 from tiles_ecg.sweep.ending import end_of_sweep
 from tiles_ecg.sweep.grid_plan import plan_grid, sources_of
@@ -28,17 +30,27 @@ def run_grid(arguments: Sequence[str], config: DictConfig, loader: ConfigLoader,
         launcher: Set up by Hydra.
 
     Raises:
-        SystemExit: Where jobs are not over: 2 if all of them failed by the user's mistakes, else 1.
+        SystemExit: Where jobs are not over: 2 if all of them failed by the user's mistakes, else 1. With status 2 where
+            another process is at work on the sweep.
     """
     folder = Path(config.hydra.sweep.dir)
     program = f"tiles-{config.hydra.job.config_name}"
-    resume = wants_to_resume(arguments)
     try:
-        given = [*arguments, *config.hydra.overrides.hydra]
-        plan, jobs = plan_grid(folder, program, given, config.hydra.sweeper, grammar_of(loader), resume)
-    except SweepError as error:
+        with alone_in(folder, "hydra.sweep.dir"):
+            status = _run(program, folder, arguments, config, loader, launcher)
+    except (ConfigError, SweepError) as error:
         print(f"{program}: {error}", file=sys.stderr)
-        sys.exit(2)
+        status = 2
+    if status:
+        sys.exit(status)
+
+
+def _run(
+    program: str, folder: Path, arguments: Sequence[str], config: DictConfig, loader: ConfigLoader, launcher: Launcher
+) -> int:
+    resume = wants_to_resume(arguments)
+    given = [*arguments, *config.hydra.overrides.hydra]
+    plan, jobs = plan_grid(folder, program, given, config.hydra.sweeper, grammar_of(loader), resume)
     write_plan(folder, plan)
     OmegaConf.save(config, folder / "multirun.yaml")
     numbers = {job.name: number for number, job in enumerate(plan.jobs)}
@@ -50,9 +62,7 @@ def run_grid(arguments: Sequence[str], config: DictConfig, loader: ConfigLoader,
     except (KeyboardInterrupt, SystemExit):  # asked to end: what has not begun stays planned
         end_of_sweep(program, folder, jobs)
         raise
-    status = end_of_sweep(program, folder, jobs)
-    if status:
-        sys.exit(status)
+    return end_of_sweep(program, folder, jobs)
 
 
 def grammar_of(loader: ConfigLoader) -> Grammar:

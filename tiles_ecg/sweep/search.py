@@ -13,7 +13,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from tiles_ecg.run_record import RunStatus, read_status
-from tiles_ecg.sweep.plan import Job, SweepPlan, write_plan
+from tiles_ecg.sweep.plan import Job, SweepPlan, key_of, write_plan
 from tiles_ecg.sweep.search_space import Point, Space, as_overrides, combinations, trial_name, varied
 from tiles_ecg.sweep.search_study import Attempt, SearchStudy
 
@@ -175,7 +175,8 @@ class Search:
             ended = ", so that no more are begun" if self._is_hopeless(states) else ""
             return [f"search: no trial has a value of {self.wanted.monitor}{ended}"]
         point: Point = best.point
-        again = join([program, *self.fixed, *as_overrides(point)])
+        alone = ["hydra.mode=RUN"] if any(key_of(text) == "experiment" for text in self.fixed) else []  # it may search
+        again = join([program, *self.fixed, *as_overrides(point), *alone])
         return [
             f"search: best is {best.job}: {self.wanted.monitor} = {best.value:.5g} with {join(as_overrides(point))}",
             f"the same again: {again}",

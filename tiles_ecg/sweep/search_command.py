@@ -16,8 +16,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ConfigDict, PositiveInt, Strict, ValidationError
 
+from tiles_ecg.config import ConfigError
 from tiles_ecg.console_resume import quoted, wants_to_resume
 from tiles_ecg.console_resume_sweep import NOT_OF_THE_PLAN
+from tiles_ecg.folder_lock import alone_in
 from tiles_ecg.run_record import RunStatus
 from tiles_ecg.sweep.ending import end_of_sweep
 from tiles_ecg.sweep.jobs import flatten
@@ -57,19 +59,25 @@ def run_search(arguments: Sequence[str], config: DictConfig, loader: ConfigLoade
         launcher: Set up by Hydra.
 
     Raises:
-        SystemExit: Where jobs are not over: 2 if all of them failed by the user's mistakes, else 1.
+        SystemExit: Where jobs are not over: 2 if all of them failed by the user's mistakes, else 1. With status 2 where
+            there is nothing to search, or another process is at work on it.
     """
     program, folder = f"tiles-{config.hydra.job.config_name}", Path(config.hydra.sweep.dir)
     try:
-        search, is_new = _search(program, folder, arguments, config, loader, launcher)
-    except SweepError as error:
+        with alone_in(folder, "hydra.sweep.dir"):
+            search, is_new = _search(program, folder, arguments, config, loader, launcher)
+            if is_new:
+                OmegaConf.save(config, folder / "multirun.yaml")
+            try:
+                jobs = search.run()
+            except (KeyboardInterrupt, SystemExit):  # asked to end: trials that are open stay so
+                end_of_sweep(program, folder, search.plan.jobs)
+                raise
+            print("\n".join(search.closing(program)), file=sys.stderr)
+            status = end_of_sweep(program, folder, jobs)
+    except (ConfigError, SweepError) as error:
         print(f"{program}: {error}", file=sys.stderr)
-        sys.exit(2)
-    if is_new:
-        OmegaConf.save(config, folder / "multirun.yaml")
-    jobs = search.run()
-    print("\n".join(search.closing(program)), file=sys.stderr)
-    status = end_of_sweep(program, folder, jobs)
+        status = 2
     if status:
         sys.exit(status)
 
