@@ -1,11 +1,16 @@
-"""Shared fixtures: where the real recordings lie, and threads that do not fight over the cores."""
+"""Shared fixtures: where the real recordings lie, and one thread a process."""
 
+import json
 import os
+import sys
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+os.environ["OMP_NUM_THREADS"] = "1"  # no torch is imported yet; sums over two threads differ in their last bits
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -189,3 +194,38 @@ TINY_TASK = (
     "callback.pictures=null",  # a second a run; tests/callback/test_pictures.py has them
     "logger=csv",
 )
+
+
+@pytest.fixture
+def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[str]]]:
+    """A Slurm job whose `scontrol` notes what it is asked; its arguments are what it answers, and its status."""
+    noted = tmp_path / "asked.jsonl"
+
+    def make(answer: str = "", status: int = 0, **environment: str) -> list[list[str]]:
+        program = tmp_path / "bin" / "scontrol"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(
+            f"#!{sys.executable}\nimport json, sys\n"
+            f"open({str(noted)!r}, 'a').write(json.dumps(sys.argv[1:]) + chr(10))\n"
+            f"print({answer!r})\nsys.exit({status})\n"
+        )
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+        for name, value in ({"SLURM_JOB_ID": "12"} | environment).items():
+            monkeypatch.setenv(name, value)
+        return Asked(noted)
+
+    return make
+
+
+class Asked(list[list[str]]):
+    """What `scontrol` was asked so far."""
+
+    def __init__(self, noted: Path) -> None:
+        self.noted = noted
+
+    def __eq__(self, other: object) -> bool:
+        lines = self.noted.read_text().splitlines() if self.noted.exists() else []
+        return [json.loads(line) for line in lines] == other
+
+    __hash__ = None  # type: ignore[assignment]

@@ -156,8 +156,17 @@ def test_embedding_leaves_every_module_in_the_mode_it_had() -> None:
     assert [part.training for part in encoder] == [True, False, True]
 
 
-def test_pictures_count_validations_over_a_resumption(tmp_path: Path) -> None:
-    first, second = Pictures(str(tmp_path)), Pictures(str(tmp_path))
-    first._n_validations = 3
-    second.load_state_dict(first.state_dict())
-    assert second._n_validations == 3
+def test_a_checkpoint_saved_at_a_validation_has_counted_it_so_that_a_resumed_run_draws_in_step(
+    tiles_train: Run,
+) -> None:
+    folder = tiles_train(
+        "run", "callback.pictures={n_windows:0,n_mapped:0}", "callback.checkpoint.every_n_train_steps=4"
+    )
+    counts = {
+        name: torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["callbacks"]["Pictures"]
+        for name in ("previous", "last")
+    }
+    assert counts == {"previous": {"n_validations": 2}, "last": {"n_validations": 3}}
+    again = Pictures(str(folder))
+    again.load_state_dict(counts["previous"])
+    assert again.state_dict() == counts["previous"]

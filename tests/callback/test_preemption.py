@@ -1,7 +1,6 @@
 """Preemption: a signal ends a run with a checkpoint of the step it came in, and Slurm is asked to start it again."""
 
 import csv
-import json
 import os
 import signal
 import subprocess
@@ -61,41 +60,6 @@ def signal_in(monkeypatch: pytest.MonkeyPatch) -> Signalled:
         monkeypatch.setattr(SimCLR, hook, called)
 
     return come
-
-
-@pytest.fixture
-def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[str]]]:
-    """A Slurm job whose `scontrol` notes what it is asked; its arguments are what it answers, and its status."""
-    noted = tmp_path / "asked.jsonl"
-
-    def make(answer: str = "", status: int = 0, **environment: str) -> list[list[str]]:
-        program = tmp_path / "bin" / "scontrol"
-        program.parent.mkdir(exist_ok=True)
-        program.write_text(
-            f"#!{sys.executable}\nimport json, sys\n"
-            f"open({str(noted)!r}, 'a').write(json.dumps(sys.argv[1:]) + chr(10))\n"
-            f"print({answer!r})\nsys.exit({status})\n"
-        )
-        program.chmod(0o755)
-        monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-        for name, value in ({"SLURM_JOB_ID": "12"} | environment).items():
-            monkeypatch.setenv(name, value)
-        return Asked(noted)
-
-    return make
-
-
-class Asked(list[list[str]]):
-    """What `scontrol` was asked so far."""
-
-    def __init__(self, noted: Path) -> None:
-        self.noted = noted
-
-    def __eq__(self, other: object) -> bool:
-        lines = self.noted.read_text().splitlines() if self.noted.exists() else []
-        return [json.loads(line) for line in lines] == other
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 def ends(run: Run, *overrides: str) -> int:
@@ -243,6 +207,19 @@ def test_a_handler_of_before_is_called_when_the_checkpoint_is_written_and_its_en
     assert len(seen) == 1
 
 
+def test_a_handler_of_before_that_refuses_to_requeue_leaves_a_preempted_run_and_is_told(
+    tiles_train: Run, signal_in: Signalled, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def of_submitit(number: int, frame: Any) -> None:
+        raise RuntimeError("Job not requeued because: timed-out too many times.")
+
+    signal.signal(signal.SIGUSR2, of_submitit)
+    signal_in(4, signal.SIGUSR2)
+    assert ends(tiles_train) == 143
+    assert (step_of(tmp_path / "run"), read_status(tmp_path / "run").state) == (5, "preempted")
+    assert "SIGUSR2: RuntimeError: Job not requeued because: timed-out too many times." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
 def test_slurm_is_asked_to_requeue_the_job(
     tiles_train: Run, signal_in: Signalled, scontrol: Any, capsys: pytest.CaptureFixture[str], number: int
@@ -254,20 +231,11 @@ def test_slurm_is_asked_to_requeue_the_job(
     assert "Slurm job 12 is requeued" in capsys.readouterr().err
 
 
-def test_a_task_of_an_array_is_requeued_alone(tiles_train: Run, signal_in: Signalled, scontrol: Any) -> None:
-    asked = scontrol(SLURM_ARRAY_JOB_ID="10", SLURM_ARRAY_TASK_ID="3")
-    signal_in(4, signal.SIGUSR1)
-    assert ends(tiles_train) == 143
-    assert asked == [["requeue", "10_3"]]
-
-
 @pytest.mark.parametrize(
     ("answer", "is_requeued"),
     [
         ("JobId=12 JobState=COMPLETING PreemptTime=None", False),
-        ("JobId=12 JobState=CANCELLED Reason=None", False),
         ("JobId=12 JobState=PREEMPTED Reason=Preempted", True),
-        ("JobId=12 JobState=RUNNING PreemptTime=2025-11-22T10:00:00", True),
     ],
 )
 def test_after_sigterm_only_a_job_that_slurm_preempted_is_requeued(
@@ -280,23 +248,14 @@ def test_after_sigterm_only_a_job_that_slurm_preempted_is_requeued(
 
 
 def test_where_slurm_cannot_requeue_this_is_told_and_the_checkpoint_is_there(
-    tiles_train: Run,
-    signal_in: Signalled,
-    scontrol: Any,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    tiles_train: Run, signal_in: Signalled, scontrol: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     scontrol("Job is not requeueable", status=1)
     signal_in(4, signal.SIGUSR1)
     assert ends(tiles_train) == 143
     told = capsys.readouterr().err
     assert "Slurm job 12 is not requeued (Job is not requeueable); submit it again to go on" in told
-    monkeypatch.setenv("PATH", str(tmp_path))
-    signal_in(6, signal.SIGUSR1)
-    assert ends(tiles_train, "resume=true") == 143
-    assert "Slurm job 12 is not requeued (there is no scontrol here)" in capsys.readouterr().err
-    assert step_of(tmp_path / "run") == 7
+    assert step_of(tmp_path / "run") == 5
 
 
 def test_without_requeue_slurm_is_not_asked(tiles_train: Run, signal_in: Signalled, scontrol: Any) -> None:

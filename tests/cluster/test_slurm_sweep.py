@@ -93,7 +93,6 @@ def test_a_sweep_survives_what_happens_to_its_jobs(
     assert [status.job["slurm_restart_count"] for status in states[2:]] == ["1", "1"]
     assert f"{array}_1 (seed=1) failed: Slurm job {array}_1 ended without a result (CANCELLED)" in told
     assert re.search(rf"4 jobs as {array}: a node, a process and no GPU on it; logs in .*\.submitit", told)
-    torch.set_num_threads(1)
     for seed in (2, 3):
         whole = tiles_train(f"whole-{seed}", *TINY, f"trainer.max_steps={STEPS}", f"seed={seed}")
         one, other = (torch.load(run / "checkpoints/last.ckpt", weights_only=True) for run in (whole, runs[seed]))

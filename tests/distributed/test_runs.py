@@ -28,8 +28,8 @@ SHORT = ("trainer=ddp", "trainer.max_steps=4", "trainer.val_check_interval=2", "
 
 
 @pytest.fixture(autouse=True)
-def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process starts others as on a machine without torchrun and Slurm, each with one thread."""
+def _started_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process starts others as on a machine without torchrun and Slurm."""
     for name in list(os.environ):
         if name.startswith(("SLURM", "TORCHELASTIC")) or name in SET_BY_LAUNCH:
             monkeypatch.delenv(name)

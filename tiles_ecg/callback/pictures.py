@@ -120,11 +120,14 @@ class Pictures(Callback):
         if self._views is not None and self._views.done():
             self._hand_out_views(trainer)
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count, before a checkpoint of this validation is saved."""
+        self._n_validations += not trainer.sanity_checking and trainer.state.fn == TrainerFn.FITTING
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw a map where one is due."""
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return
-        self._n_validations += 1
         is_last = trainer.global_step >= (trainer.max_steps if trainer.max_steps > 0 else float("inf"))
         if self.every and self._n_validations % self.every == 0 and not is_last:
             self._map(trainer, pl_module)

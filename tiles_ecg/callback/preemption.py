@@ -1,6 +1,5 @@
 """Preemption: a run that is asked to end by a signal saves a checkpoint first, and has Slurm start it again."""
 
-import contextlib
 import inspect
 import logging
 import signal
@@ -107,8 +106,7 @@ class Preemption(Callback):
             return
         if not self._is_handed_on:
             self._told = [f"{self._name()} again: ended at once; the last checkpoint is from before"]
-            with contextlib.suppress(SystemExit):
-                self._hand_on(trainer)
+            self._hand_on(trainer)
         for line in self._told if trainer.is_global_zero else []:
             log.info("%s", line)
 
@@ -139,14 +137,11 @@ class Preemption(Callback):
     def _end(self, trainer: Trainer, what: str) -> None:
         self._received = self._received or self._agreed
         self._told = [f"{self._name()}: {what}"]
-        try:
-            self._hand_on(trainer)
-        except SystemExit as end:
-            raise RunPreempted(PREEMPTED) from end
+        self._hand_on(trainer)
         raise RunPreempted(PREEMPTED)
 
     def _hand_on(self, trainer: Trainer) -> None:
-        """Leave the rest to the handler of before, or to Slurm."""
+        """Leave the rest to the handler of before, or to Slurm; why the handler would not is told."""
         self._is_handed_on = True
         for number in self._previous:
             signal.signal(number, _do_nothing)
@@ -154,7 +149,13 @@ class Preemption(Callback):
             return
         previous, job = self._previous.get(self._received), slurm_job()
         if callable(previous):
-            previous(self._received, inspect.currentframe())
+            try:
+                previous(self._received, inspect.currentframe())
+            except SystemExit:  # it has seen to everything
+                return
+            except Exception as error:  # submitit's, of a job that has been requeued often enough
+                self._told.append(f"{self._name()}: {type(error).__name__}: {' '.join(str(error).split())}")
+                return
         if job is None or not trainer.is_global_zero:
             return
         if is_preempted(job) if self._received == signal.SIGTERM else not callable(previous):
