@@ -79,6 +79,13 @@ def test_a_path_with_marks_of_hydras_grammar_is_quoted(tmp_path: Path) -> None:
     assert OverridesParser.create().parse_override(text).value() == str(run)
 
 
+@pytest.mark.parametrize("text", ["resume=", "resume=''"])
+@pytest.mark.parametrize("is_multirun", [False, True])
+def test_an_empty_path_is_refused_and_no_new_run_begun(tmp_path: Path, text: str, is_multirun: bool) -> None:
+    with pytest.raises(ConfigError, match="resume: names no folder"):
+        resolve_resume([text], is_multirun, tmp_path)
+
+
 def test_a_path_that_is_no_run_folder_is_refused_with_what_it_lacks(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"has no config.yaml and no checkpoints/last.ckpt; give the folder of a run"):
         resolve_resume([f"resume={tmp_path}"], is_multirun=False)

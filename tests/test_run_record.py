@@ -117,3 +117,9 @@ def test_what_failed_before_it_could_begin_is_marked_once(tmp_path: Path) -> Non
     time.sleep(1.1)  # the clock of the status has seconds
     mark_failed(tmp_path / "job", ConfigError("no store"), True, "tiles-train", {})
     assert read_status(tmp_path / "job") == first
+
+
+def test_a_job_whose_folder_cannot_be_made_stays_planned_and_does_not_stop_whoever_marks_it(tmp_path: Path) -> None:
+    (tmp_path / "job").touch()
+    mark_failed(tmp_path / "job", RuntimeError("a bug"), False, "tiles-train", {})
+    assert read_status(tmp_path / "job").state == "planned"

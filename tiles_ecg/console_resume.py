@@ -44,13 +44,15 @@ def resolve_resume(
         program: Whose sweeps may be meant.
 
     Raises:
-        ConfigError: If the path is no folder of a run, or of a sweep.
+        ConfigError: If the path is empty, or no folder of a run, or of a sweep.
     """
     from tiles_ecg.console_resume_sweep import resolve_sweep
     from tiles_ecg.sweep.plan import is_sweep
 
     given = _by_key(argv)
     wanted = _value(given.get("resume", "resume=false"))
+    if not wanted:  # most likely of a shell's variable that is not set: a new run is not what was meant
+        raise ConfigError("resume: names no folder; give the folder of a run or of a sweep, or true for the latest")
     if not wants_to_resume(argv):
         return Resumption(list(argv))
     is_any = is_on(wanted)

@@ -69,18 +69,20 @@ def read_status(folder: Path) -> RunStatus:
 
 
 def mark_failed(folder: Path, error: BaseException, is_mistake: bool, program: str, choices: Mapping[str, str]) -> None:
-    """Say of a job that failed before it could begin that it did; of one that has said so itself, nothing."""
+    """Say of a job that failed before it could begin that it did; of one that has said so itself, nothing.
+
+    Where its folder cannot be written, the job stays what it was: whoever calls this goes on with other jobs.
+    """
     before = _read(folder)
     if before.state == "failed" and before.error == _line(error):
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(
-        folder,
-        _replaced(
-            before, state="failed", program=program, attempt=before.attempt + 1, started=before.started or _now(),
-            ended=_now(), error=_line(error), is_mistake=is_mistake, choices=dict(choices), job=this_process(),
-        ),
+    status = _replaced(
+        before, state="failed", program=program, attempt=before.attempt + 1, started=before.started or _now(),
+        ended=_now(), error=_line(error), is_mistake=is_mistake, choices=dict(choices), job=this_process(),
     )  # fmt: skip
+    with contextlib.suppress(OSError):  # a full disk, or a file in the folder's place
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder, status)
 
 
 class RunRecord:

@@ -1,11 +1,7 @@
 """Preemption: a signal ends a run with a checkpoint of the step it came in, and Slurm is asked to start it again."""
 
 import csv
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,17 +18,6 @@ from tiles_ecg.run_record import read_status
 
 Run = Callable[..., Path]
 Signalled = Callable[..., None]
-TINY = (  # as in the fixture `tiles_train`
-    "dataset.batch_size=16",
-    "dataset.val_share=0.34",
-    "encoder.widths=[8,16]",
-    "encoder.strides=[2,4]",
-    "encoder.embedding_dim=32",
-    "trainer.accelerator=cpu",
-    "trainer.log_every_n_steps=1",
-    "callback.pictures=null",
-    "logger=csv",
-)
 
 
 @pytest.fixture(autouse=True)
@@ -271,44 +256,3 @@ def test_without_a_checkpoint_callback_the_run_still_ends_and_says_so(
     signal_in(4, signal.SIGTERM)
     assert ends(tiles_train, "callback.checkpoint=null") == 143
     assert "SIGTERM: nothing is saved" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_of_two_processes_one_is_signalled_both_save_and_the_resumed_run_ends_like_an_uninterrupted_one(
-    small_store: Path, tmp_path: Path
-) -> None:
-    command = [str(Path(sys.executable).with_name("tiles-train")), *TINY, f"dataset.store={small_store}"]
-    command += ["trainer=ddp", "trainer.max_steps=300", "trainer.val_check_interval=50", "resume=true"]
-    command += ["callback.checkpoint.every_n_train_steps=100", "callback.online_probe=null"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-
-    def start(name: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*command, f"hydra.run.dir={tmp_path / name}"],
-            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    with start("whole") as whole:
-        told = whole.communicate()[1]
-    assert whole.returncode == 0, told
-    with start("run") as run:
-        metrics = tmp_path / "run" / "metrics.csv"
-        while run.poll() is None and (not metrics.exists() or len(rows(tmp_path / "run")) < 20):
-            time.sleep(0.02)
-        children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
-        os.kill(int(children[0]), signal.SIGUSR1)
-        told = run.communicate()[1]
-    assert run.returncode == 143, told
-    assert "SIGUSR1: saved" in told
-    step = step_of(tmp_path / "run")
-    assert 20 <= step < 300
-    assert step % preemption.AGREE_EVERY == 0
-    assert rows(tmp_path / "run") == list(range(step))
-    with start("run") as resumed:
-        told = resumed.communicate()[1]
-    assert resumed.returncode == 0, told
-    assert f"going on from step {step} of" in told
-    ours, theirs = (torch.load(tmp_path / at / "checkpoints/last.ckpt", weights_only=True) for at in ("run", "whole"))
-    for part in ("state_dict", "optimizer_states", "lr_schedulers", "callbacks", "loops"):
-        torch.testing.assert_close(ours[part], theirs[part], rtol=0, atol=0)
-    assert metrics.read_text() == (tmp_path / "whole" / "metrics.csv").read_text()

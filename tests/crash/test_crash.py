@@ -23,6 +23,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from tiles_ecg.run_record import read_status
+
 N_KILLS = int(os.environ.get("TILES_ECG_CRASH_KILLS", "20"))
 SEED = int(os.environ.get("TILES_ECG_CRASH_SEED", "0"))
 TRAINING = (
@@ -126,6 +128,7 @@ def checkpoint(path: Path) -> dict[str, Any]:
 
 def assert_whole(folder: Path) -> str:
     """Every file that a killed run left under its final name can be read; the steps of its checkpoints, in words."""
+    assert read_status(folder).state in ("planned", "stopped", "finished")
     steps = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix == ".ckpt":
@@ -159,13 +162,12 @@ def assert_same_tree(found: Any, expected: Any) -> None:
 
 
 def assert_same_run(found: Path, expected: Path) -> None:
-    """Weights, optimizer, schedule, best checkpoint and metrics of two runs are equal bit for bit."""
+    """All that the checkpoints of two runs hold is equal bit for bit, apart from their folders; so are the metrics."""
     for name in ("last", "best"):
         ours, theirs = (checkpoint(folder / "checkpoints" / f"{name}.ckpt") for folder in (found, expected))
-        for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch"):
-            assert_same_tree(ours[key], theirs[key])
+        assert_same_tree(ours | {"config": None}, theirs | {"config": None})
     assert (found / "metrics.csv").read_text() == (expected / "metrics.csv").read_text()
-    assert json.loads((found / "status.json").read_text())["state"] == "finished"
+    assert read_status(found).state == "finished"
 
 
 def killed_until_done(
@@ -262,8 +264,9 @@ def test_a_sweep_killed_twenty_times_ends_like_an_undisturbed_one(
 
     def argv(repetition: int) -> list[str]:
         folder = tmp_path / f"sweep-{repetition}"
-        varied = ["seed=0,1,2", "trainer.max_steps=20", f"dataset.store={small_store}", f"hydra.sweep.dir={folder}"]
-        return ["-m", *[text for text in TRAINING if "max_steps" not in text], *varied, "resume=true"]
+        own = ["seed=0,1,2", "trainer.max_steps=20", "callback.pictures=null"]  # pictures cost a second a job
+        same = [text for text in TRAINING if "max_steps" not in text]
+        return ["-m", *same, *own, f"dataset.store={small_store}", f"hydra.sweep.dir={folder}", "resume=true"]
 
     def look(repetition: int) -> str:
         folder = tmp_path / f"sweep-{repetition}"

@@ -47,6 +47,9 @@ def command(program: str, argv: list[str], output: str) -> None:
 
 def main() -> None:
     """Serve until the input ends."""
+    with contextlib.redirect_stdout(sys.stderr):  # Hydra's parser is half a second faster from the second time on
+        sys.argv = ["tiles-train", "-m", "seed=0,1", "--dry-run"]
+        tiles_ecg.train.main()
     print("ready", flush=True)
     for line in sys.stdin:
         asked = json.loads(line)

@@ -5,13 +5,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from lightning import Trainer
 
 from tiles_ecg.config import ConfigError
-from tiles_ecg.distributed.agreement import agree, in_turn
+from tiles_ecg.distributed.agreement import agree, as_config, in_turn
+from tiles_ecg.run_record import RunPruned
 
 PROGRAM = Path(__file__).with_name("several_ranks.py")
 pytestmark = pytest.mark.filterwarnings("ignore:.*srun")
@@ -80,3 +82,28 @@ def test_processes_that_would_be_forked_or_spawned_are_refused() -> None:
     trainer = Trainer(accelerator="cpu", devices=2, strategy="ddp_spawn", logger=False, enable_checkpointing=False)
     with pytest.raises(ConfigError, match="forked or spawned are not served; give ddp"):
         agree(trainer, {})
+
+
+def test_a_later_process_of_a_trial_that_the_search_gives_up_ends_well(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As torchrun or srun started it: a failure of its own would end the whole job as failed."""
+    from tiles_ecg import train
+
+    ran = []
+
+    def run(*_: Any) -> None:
+        ran.append("so far")
+        raise RunPruned
+
+    for name, does in {
+        "build_trainer": lambda cfg: SimpleNamespace(is_global_zero=False, world_size=1),
+        "agree": lambda trainer, config: config,
+        "checkpoint_to_go_on_from": lambda *_: None,
+        "build": lambda *_: None,
+        "_run": run,
+    }.items():
+        monkeypatch.setattr(train, name, does)
+    train.train(as_config({"run_dir": str(tmp_path / "run")}))
+    assert ran == ["so far"]
+    assert list(tmp_path.iterdir()) == []

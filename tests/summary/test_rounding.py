@@ -39,6 +39,11 @@ def test_numbers_that_differ_are_written_differently() -> None:
     assert column_rounded([2.5, 2.5]) == ["2.500", "2.500"]
 
 
+def test_numbers_that_differ_by_an_error_of_rounding_are_written_alike() -> None:
+    assert column_rounded([7 / 12, 1 - 5 / 12, 0.5]) == ["0.5833", "0.5833", "0.5000"]
+    assert 7 / 12 != 1 - 5 / 12
+
+
 def test_a_zero_has_no_sign() -> None:
     assert column_rounded([5.0, -1e-9]) == ["5.000", "0.000"]
     assert interval_rounded(-1e-9, -1.0, 1.0) == f"0.0 [{MINUS}1.0, 1.0]"

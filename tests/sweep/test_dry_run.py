@@ -68,6 +68,59 @@ def test_with_resume_the_state_of_each_job_is_told_and_what_would_be_done(
     ]
 
 
+def killed(folder: Path) -> None:
+    """Leave what a killed run leaves: a checkpoint, and a status that says running, and no lock."""
+    with RunRecord(folder, "tiles-train"):
+        written = (folder / "status.json").read_text()
+    (folder / "status.json").write_text(written)
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "last.ckpt").touch()
+
+
+def test_of_a_killed_job_it_is_not_known_how_many_steps_are_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = Job("run", ("trainer.max_steps=100",))
+    write_plan(tmp_path / "S", SweepPlan("tiles-train", job.overrides, (job,), "2026-01-01T00:00:00+00:00"))
+    killed(tmp_path / "S" / "run")
+    assert dry(capsys, "resume=S") == [
+        "S/run  -  goes on (stopped)",
+        "1 job to run, at most 100 steps in all; nothing was started",
+    ]
+
+
+def test_of_a_search_it_is_told_what_is_over_and_how_much_there_may_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=5", "seed=0,1", "trainer.max_steps=100")
+    told = "optuna: up to 5 trials in S"
+    assert dry(capsys, "-m", *asked, "hydra.sweep.dir=S") == [f"{told}, at most 500 steps in all; nothing was started"]
+    jobs = tuple(Job(f"trial-00{number}", asked[2:]) for number in range(2))
+    search = {"study": "S"}
+    write_plan(tmp_path / "S", SweepPlan("tiles-train", asked, jobs, "2026-01-01T00:00:00+00:00", search))
+    with RunRecord(tmp_path / "S" / "trial-000", "tiles-train"):
+        pass
+    killed(tmp_path / "S" / "trial-001")
+    assert dry(capsys, "resume=S") == [f"{told} (1 finished, 1 stopped), at most 400 steps in all; nothing was started"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ((), "there is nothing to search in"),
+        (("seed=0,1", "hydra.sweeper.n_trials=x"), "hydra.sweeper.n_trials = x: Input should be a valid integer"),
+        (("seed=0,1", "hydra.sweeper.monitor=test/auroc"), "must not see the people that are judged on"),
+    ],
+)
+def test_a_search_that_would_not_start_is_refused(
+    overrides: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        dry(capsys, "-m", "hydra/sweeper=optuna", *overrides)
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
 def test_mistakes_are_told_as_ever(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         dry(capsys, "-m", "seed=0,1", "encodr=resnet8")

@@ -60,6 +60,15 @@ def test_a_failing_job_does_not_stop_the_others(stub: Stub, three_jobs: list[Job
     assert stub.resumed == set()
 
 
+def test_a_job_whose_folder_cannot_be_made_does_not_stop_the_others(
+    stub: Stub, three_jobs: list[Job], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "seed=1").touch()
+    stub.plays = {"seed=0": finish, "seed=1": fail, "seed=2": finish}
+    assert states(launch(three_jobs, tmp_path, stub, resume=False)) == ["finished", "planned", "finished"]
+    assert "job seed=1: failed: FileExistsError" in capsys.readouterr().err
+
+
 def test_jobs_that_are_over_are_not_run_again(stub: Stub, three_jobs: list[Job], tmp_path: Path) -> None:
     finish(tmp_path / "seed=0")
     mark_failed(tmp_path / "seed=2", ValueError("x"), False, "tiles-train", {})

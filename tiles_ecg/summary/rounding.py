@@ -23,15 +23,18 @@ def interval_rounded(value: float, low: float, high: float) -> str:
 
 
 def column_rounded(values: Sequence[float]) -> list[str]:
-    """Numbers of a column with the same decimals: four digits of the largest, more where that makes two of them one."""
-    finite = [x for x in values if math.isfinite(x)]
-    largest = max(map(abs, finite), default=0.0)
-    texts: list[str] = []
-    for digits in range(FEWEST_DIGITS, MOST_DIGITS + 1):
-        texts = [_fixed(x, _decimals(largest, digits)) if math.isfinite(x) else NONE for x in values]
-        if len({text for text in texts if text != NONE}) == len(set(finite)):
-            break
-    return texts
+    """Numbers of a column with the same decimals: four digits of the largest, more where that makes two of them one.
+
+    What nine digits do not tell apart are rounding errors of one value.
+    """
+    largest = max((abs(x) for x in values if math.isfinite(x)), default=0.0)
+
+    def texts(digits: int) -> list[str]:
+        return [_fixed(x, _decimals(largest, digits)) if math.isfinite(x) else NONE for x in values]
+
+    n_distinct = len(set(texts(MOST_DIGITS)))
+    each = (texts(digits) for digits in range(FEWEST_DIGITS, MOST_DIGITS + 1))
+    return next(found for found in each if len(set(found)) == n_distinct)
 
 
 def _decimals(x: float, digits: int) -> int:

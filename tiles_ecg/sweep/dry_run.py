@@ -1,5 +1,6 @@
 """`--dry-run`: the jobs that a command stands for, what would be done with each, and how many steps that takes."""
 
+from collections import Counter
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -7,16 +8,25 @@ from omegaconf import DictConfig, OmegaConf
 from tiles_ecg.console_command import Checked
 from tiles_ecg.run_record import OVER, RunStatus, read_status
 from tiles_ecg.sweep.ending import shown
-from tiles_ecg.sweep.plan import Job
+from tiles_ecg.sweep.plan import NOTHING_TO_SEARCH, Job, SweepError
+from tiles_ecg.sweep.search_command import plan_before, read_asked
 
 
 def tell(checked: Checked) -> None:
-    """Print it; nothing is started nor written."""
-    if checked.sweeper not in ("", "grid"):
+    """Print it; nothing is started nor written.
+
+    Raises:
+        SweepError: If it is a search that cannot be.
+    """
+    if checked.sweeper == "optuna":
         _tell_search(checked)
+        return
+    if checked.sweeper not in ("", "grid"):  # one of Hydra's own, which knows nothing of our folders
+        print(f"{checked.sweeper}: {len(checked.jobs)} jobs; nothing was started")
         return
     steps = 0
     n_jobs = 0
+    is_exact = True
     for job in checked.jobs:
         folder = checked.folder / job.name if checked.folder else _run_dir(checked.configs[job.name])
         status = read_status(folder)
@@ -24,19 +34,24 @@ def tell(checked: Checked) -> None:
         what, left = _plan(status, folder, aim, checked.resume)
         n_jobs += what not in ("over", "at work elsewhere")
         steps += left
+        is_exact &= what != "goes on" or status.step is not None
         print(_line(job, folder, status, what, aim))
     count = f"{n_jobs} job{'s' if n_jobs != 1 else ''} to run"
-    print(f"{count}{f', {steps:,} steps in all' if steps else ''}; nothing was started")
+    print(f"{count}{_in_all(steps, is_exact)}; nothing was started")
 
 
 def _tell_search(checked: Checked) -> None:
     config = next(iter(checked.configs.values()))
-    n_trials = OmegaConf.select(config, "hydra.sweeper.n_trials") or len(checked.jobs)
-    aim = _max_steps(config)
-    steps = f", at most {n_trials * aim:,} steps in all" if aim else ""
-    print(
-        f"{checked.sweeper}: up to {n_trials} trials in {shown(checked.folder or Path())}{steps}; nothing was started"
-    )
+    program, folder = f"tiles-{config.hydra.job.config_name}", checked.folder or Path()
+    asked = read_asked(config, program)
+    if not any(job.name for job in checked.jobs):  # they are named by what varies
+        raise SweepError(NOTHING_TO_SEARCH)
+    before = plan_before(folder, program, checked.resume)
+    states = Counter(read_status(folder / job.name).state for job in (before.jobs if before else ()))
+    there = f" ({', '.join(f'{number} {state}' for state, number in states.items())})" if states else ""
+    left = max(0, asked.n_trials - sum(states[state] for state in OVER))
+    steps = _in_all(left * _max_steps(config), is_exact=False)
+    print(f"{checked.sweeper}: up to {asked.n_trials} trials in {shown(folder)}{there}{steps}; nothing was started")
 
 
 def _plan(status: RunStatus, folder: Path, aim: int, resume: bool) -> tuple[str, int]:
@@ -59,6 +74,11 @@ def _line(job: Job, folder: Path, status: RunStatus, what: str, aim: int) -> str
 
 def _run_dir(config: DictConfig) -> Path:
     return Path(str(config.hydra.run.dir)).absolute()
+
+
+def _in_all(steps: int, is_exact: bool) -> str:
+    """Of a run that was killed it is not known how far it had come."""
+    return f", {'' if is_exact else 'at most '}{steps:,} steps in all" if steps else ""
 
 
 def _max_steps(config: DictConfig) -> int:

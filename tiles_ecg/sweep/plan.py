@@ -8,6 +8,10 @@ from pathlib import Path
 
 SWEEP_FILE = "sweep.json"
 FORMAT_VERSION = 1
+NOTHING_TO_SEARCH = (
+    "hydra/sweeper = optuna: there is nothing to search in; give a key several values, such as "
+    "'optimizer.lr=tag(log,interval(1e-4,1e-2))' or objective.temperature=choice(0.05,0.1,0.2)"
+)
 
 
 class SweepError(Exception):

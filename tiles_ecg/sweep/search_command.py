@@ -35,7 +35,7 @@ MEASURES_ANEW = re.compile(r"\+*(objective\.temperature|dataset\.batch_size|augm
 OPTUNA = "hydra/sweeper = optuna: Optuna is not installed; pip install 'tiles_ecg[sweep]'"
 
 
-class _Asked(BaseModel):
+class Asked(BaseModel):
     """The plain values of `conf/hydra/sweeper/optuna.yaml`."""
 
     model_config = ConfigDict(extra="ignore")
@@ -86,8 +86,7 @@ def _search(
     program: str, folder: Path, arguments: Sequence[str], config: DictConfig, loader: ConfigLoader, launcher: Launcher
 ) -> tuple[Any, bool]:
     """The search, ready to run, and whether nothing of it was there before."""
-    asked = _asked(config)
-    _refuse(asked, config, program)
+    asked = read_asked(config, program)
     try:
         import optuna  # noqa: F401
     except ImportError:
@@ -97,7 +96,7 @@ def _search(
 
     resume = wants_to_resume(arguments)
     given = [*arguments, *config.hydra.overrides.hydra]
-    before = _before(folder, program, resume)
+    before = plan_before(folder, program, resume)
     kept = tuple(without(given, NOT_OF_THE_PLAN))
     created = before.created if before else datetime.now(UTC).isoformat(timespec="seconds")
     plan = SweepPlan(program, kept, before.jobs if before else (), created, before.search if before else {})
@@ -113,15 +112,19 @@ def _search(
     return Search(wanted, fixed, space, folder, plan, launched, resume), before is None
 
 
-def _asked(config: DictConfig) -> _Asked:
+def read_asked(config: DictConfig, program: str) -> Asked:
     """The plain values, checked.
 
+    Args:
+        config: Of a job or of the sweep, Hydra's own included.
+        program: Which is to run.
+
     Raises:
-        SweepError: With every value that cannot be.
+        SweepError: With every value that cannot be, or if the search would choose by those that are judged on.
     """
     values: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
     try:
-        return _Asked(**values)
+        asked = Asked(**values)
     except ValidationError as error:
         raise SweepError(
             "\n".join(
@@ -129,9 +132,11 @@ def _asked(config: DictConfig) -> _Asked:
                 for found in error.errors()
             )
         ) from None
+    _refuse(asked, config, program)
+    return asked
 
 
-def _refuse(asked: _Asked, config: DictConfig, program: str) -> None:
+def _refuse(asked: Asked, config: DictConfig, program: str) -> None:
     """What would choose by those that are judged on."""
     if "callback" not in config:
         raise SweepError(f"hydra/sweeper = optuna: {program} judges on people that a search must not choose by; search "
@@ -143,7 +148,7 @@ def _refuse(asked: _Asked, config: DictConfig, program: str) -> None:
         )
 
 
-def _warn(asked: _Asked, config: DictConfig, keys: Sequence[str]) -> None:
+def _warn(asked: Asked, config: DictConfig, keys: Sequence[str]) -> None:
     changing = [key for key in keys if MEASURES_ANEW.match(key)]
     if changing and asked.monitor == "val/loss" and config.get("task") is None:
         print(
@@ -153,8 +158,12 @@ def _warn(asked: _Asked, config: DictConfig, keys: Sequence[str]) -> None:
         )
 
 
-def _before(folder: Path, program: str, resume: bool) -> SweepPlan | None:
-    """The plan of the folder, if it is gone on with."""
+def plan_before(folder: Path, program: str, resume: bool) -> SweepPlan | None:
+    """The plan of the folder, if it is gone on with.
+
+    Raises:
+        SweepError: If the folder holds another sweep, or one that is not to be gone on with.
+    """
     if not is_sweep(folder):
         return None
     if not resume:
@@ -174,7 +183,7 @@ def _params(params: Mapping[str, Any] | None, arguments: Sequence[str]) -> list[
     return [f"{key}={value}" for key, value in texts.items() if key_of(key) not in given]
 
 
-def _wanted(asked: _Asked, config: DictConfig, folder: Path, before: SweepPlan | None) -> "Wanted":
+def _wanted(asked: Asked, config: DictConfig, folder: Path, before: SweepPlan | None) -> "Wanted":
     from tiles_ecg.sweep.search import Wanted
 
     storage = asked.storage or str(folder / STUDY_FILE)

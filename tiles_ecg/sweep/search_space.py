@@ -14,7 +14,7 @@ from optuna.distributions import (
 )
 
 from tiles_ecg.sweep.names import job_names
-from tiles_ecg.sweep.plan import SweepError, key_of
+from tiles_ecg.sweep.plan import NOTHING_TO_SEARCH, SweepError, key_of
 
 Space = Mapping[str, BaseDistribution]
 """Override key, with its `+` where it has one -> what is drawn from."""
@@ -38,10 +38,7 @@ def read_space(overrides: Sequence[Override]) -> tuple[tuple[str, ...], dict[str
     fixed = tuple(str(override.input_line) for override in last.values() if not override.is_sweep_override())
     space = {key: _distribution(override) for key, override in last.items() if override.is_sweep_override()}
     if not space:
-        raise SweepError(
-            "hydra/sweeper = optuna: there is nothing to search in; give a key several values, such as "
-            "'optimizer.lr=tag(log,interval(1e-4,1e-2))' or objective.temperature=choice(0.05,0.1,0.2)"
-        )
+        raise SweepError(NOTHING_TO_SEARCH)
     return fixed, space
 
 
