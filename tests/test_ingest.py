@@ -177,7 +177,7 @@ def test_raise_stops_at_the_first_bad_source_and_keeps_what_is_done(tmp_path: Pa
     [
         ({}, "no window is left of 0 sources"),
         ({"a": [], "b": [made(1, duration_s=1)]}, r"of 2 sources \(dropped: 1 short; 0 could not be read\)"),
-        ({"a": RecordingError("bad")}, r"of 1 sources \(.*; 1 could not be read, the first: a: bad\)"),
+        ({"a": RecordingError("bad")}, r"of 1 source \(.*; 1 could not be read, the first: a: bad\)"),
     ],
 )
 def test_nothing_usable_is_an_error_and_leaves_no_store(tmp_path: Path, content: Any, problem: str) -> None:

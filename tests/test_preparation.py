@@ -1,5 +1,6 @@
 """Windows against SciPy on whole stretches, beats and labels against loops, drops against hand-made faults."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -213,6 +214,7 @@ def test_a_rate_that_cannot_hold_the_band_is_refused_with_the_key_to_change() ->
         ({"low_hz": 45.0}, "band 45.0 to 40.0 Hz"),
         ({"window_s": 0.0}, "both must be positive"),
         ({"step_s": -1.0}, "both must be positive"),
+        ({"window_s": math.inf}, "both must be positive and finite"),
         ({"sample_rate": 50.0, "high_hz": 20.0}, "R-peaks need at least 60 Hz"),
     ],
 )

@@ -17,7 +17,7 @@ from tiles_ecg.inventory import Inventory, take_inventory
 from tiles_ecg.label import Label, encode
 from tiles_ecg.part import PartReader
 from tiles_ecg.recording import LabelSpec
-from tiles_ecg.store import StoreError, StoreWriter
+from tiles_ecg.store import NoWindowError, StoreError, StoreWriter
 from tiles_ecg.store_summary import describe_nothing, notes_of, summary_of
 from tiles_ecg.waveform import location_scale
 from tiles_ecg.window_file import WindowFile
@@ -61,7 +61,7 @@ def assemble(
     n_windows = sum(counts)
     dropped = sum((Counter(part.description["dropped"]) for part in parts), Counter())
     if n_windows == 0:
-        raise StoreError(describe_nothing(store, len(parts), failed, dropped))
+        raise NoWindowError(store, describe_nothing(len(parts), failed, dropped))
     n_leads = _common_leads(parts)
     shape = (n_windows, n_leads, window_length)
     _check_space(store, 4 * n_windows * n_leads * window_length)

@@ -61,7 +61,7 @@ def write_scratch(checkpoint: dict[str, Any], path: Path) -> None:
         name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items() if name.startswith(prefix)
     }
     metadata = {"encoder": architecture, "step": checkpoint["global_step"], **about}
-    _write_encoder(_scratch(_encoder_of(path)), weights, metadata)
+    write_encoder(_scratch(_encoder_of(path)), weights, metadata)
 
 
 def put_in_place(path: Path) -> None:
@@ -128,11 +128,18 @@ def save_encoder(path: Path, encoder: torch.nn.Module, metadata: Mapping[str, An
         encoder: Its state dict is written.
         metadata: JSON-able; each value becomes a JSON text in the file's metadata.
     """
-    _write_encoder(_scratch(path), snapshot(encoder.state_dict()), metadata)
+    write_encoder(_scratch(path), snapshot(encoder.state_dict()), metadata)
     os.replace(_scratch(path), path)
 
 
-def _write_encoder(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+def write_encoder(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write an encoder's weights as safetensors where no other program looks yet: a crash may leave a part of it.
+
+    Args:
+        path: The file to be.
+        weights: By the network's names.
+        metadata: See `save_encoder`.
+    """
     about = {"format": ENCODER_FORMAT, "format_version": ENCODER_FORMAT_VERSION}
     about |= {key: json.dumps(value) for key, value in metadata.items()}
     # as bytes: safetensors' own writing goes through a private file that a killed run leaves behind

@@ -1,5 +1,6 @@
 """Preparation: one Recording -> its windows, filtered, with beats, quality and labels."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ class Preparation:
         max_clipped: Largest share in which it may lie at the recorder's limits.
 
     Raises:
-        ValueError: If the band does not fit the sample rate, or a length is not positive.
+        ValueError: If the band does not fit the sample rate, or a length is not positive and finite.
     """
 
     sample_rate: PositiveFloat
@@ -87,8 +88,8 @@ class Preparation:
             )
         if self.sample_rate < SLOWEST_RATE:
             raise ValueError(f"sample_rate = {self.sample_rate} Hz; R-peaks need at least {SLOWEST_RATE:g} Hz")
-        if not (self.window_s > 0 and self.step_s > 0):
-            raise ValueError(f"window_s = {self.window_s}, step_s = {self.step_s}: both must be positive")
+        if not (0 < self.window_s < math.inf and 0 < self.step_s < math.inf):
+            raise ValueError(f"window_s = {self.window_s}, step_s = {self.step_s}: both must be positive and finite")
 
     @property
     def window_length(self) -> int:

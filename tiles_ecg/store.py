@@ -35,6 +35,18 @@ class StoreError(Exception):
     is_user_error = True
 
 
+class NoWindowError(StoreError):
+    """A store is not written, since no window is left of any source.
+
+    Attributes:
+        reason: In words, without the store's name.
+    """
+
+    def __init__(self, store: Path, reason: str) -> None:
+        super().__init__(f"{store}: not written, since {reason}")
+        self.reason = reason
+
+
 class Store:
     """A prepared dataset, opened for reading.
 

@@ -85,14 +85,12 @@ def summary_of(
     }
 
 
-def describe_nothing(store: Path, n_parts: int, failed: Mapping[str, str], dropped: Mapping[str, int]) -> str:
+def describe_nothing(n_parts: int, failed: Mapping[str, str], dropped: Mapping[str, int]) -> str:
     """Why there is no store: no window is left of any source."""
     reasons = ", ".join(f"{n:,} {reason}" for reason, n in dropped.items()) or "no segment was found"
     first = f", the first: {next(iter(failed.values()))}" if failed else ""
-    return (
-        f"{store}: not written, since no window is left of {n_parts + len(failed):,} sources "
-        f"(dropped: {reasons}; {len(failed):,} could not be read{first})"
-    )
+    sources = count_of(n_parts + len(failed), "source")
+    return f"no window is left of {sources} (dropped: {reasons}; {len(failed):,} could not be read{first})"
 
 
 def describe(store: Path, summary: Mapping[str, Any], failed: Mapping[str, str]) -> str:

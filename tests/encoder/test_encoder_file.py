@@ -202,14 +202,6 @@ def test_files_of_other_programs_are_refused(tmp_path: Path, write_encoder: Writ
         read_encoder_file(tmp_path / "headless.ckpt")
 
 
-def test_a_published_checkpoint_of_another_program_is_refused(real_data: Path) -> None:
-    file = real_data.parent / "published" / "wildecg_resnet_simclr.ckpt"
-    if not file.exists():
-        pytest.skip(f"no {file}")
-    with pytest.raises(EncoderFileError, match=r"another program, not of tiles-train \(it has epoch"):
-        read_encoder_file(file)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

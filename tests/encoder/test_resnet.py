@@ -90,6 +90,22 @@ def test_one_point_of_its_output_sees_as_far_as_its_kernels_and_strides_add_up_t
     assert int(seen[-1] - seen[0]) == 2 * reach
 
 
+def test_resnet8_long_sees_25_seconds() -> None:
+    config = OmegaConf.merge({"dataset": {"n_leads": 1}}, {"encoder": OmegaConf.load(CONF / "resnet8_long.yaml")})
+    torch.manual_seed(0)
+    encoder = instantiate(config.encoder, _convert_="all").eval()
+    encoder.head = nn.Identity()  # (B, 128, 1, T / 128): one point of it looks at a stretch of the input
+    signal = torch.randn(1, 1, 6400, requires_grad=True)
+    features = encoder.blocks(encoder.stem(signal.unsqueeze(2)))
+    assert features.shape[-1] == 50
+    features[0, :, 0, 25].sum().backward()
+    assert signal.grad is not None
+    seen = signal.grad[0, 0].nonzero().flatten()
+    # stem 2; a block that strides from s: 2 s + 2 (2 s); the last one at 128: 2 (128) + 2 (128)
+    reach = 2 + sum(2 * s + 2 * 2 * s for s in (1, 2, 4, 8, 16, 32, 64)) + 4 * 128
+    assert int(seen[-1] - seen[0]) == 2 * reach == 2552
+
+
 def test_blocks_are_pre_activation_but_for_the_first() -> None:
     encoder = resnet8()
     assert isinstance(encoder.blocks[0].enter, nn.Identity)

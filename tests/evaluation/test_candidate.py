@@ -68,6 +68,20 @@ def test_a_node_with_a_path_is_opened_and_known_like_the_path_itself(
         assert candidate.windows.normalise == "window"
 
 
+def test_a_model_folder_is_judged_like_the_file_it_was_made_of(
+    opened: Callable[[Any], Candidate], write: Callable[..., str], tmp_path: Path
+) -> None:
+    from tiles_ecg.import_model import import_model
+
+    path = write()
+    first, second = opened(path), opened(str(import_model(path, tmp_path / "model")))
+    assert second.about is not None
+    assert first.about is not None
+    assert second.about.digest == first.about.digest
+    assert second.architecture == first.architecture
+    assert second.about.stores == ("0",)
+
+
 def test_strict_and_trusted_hold_for_the_encoder_and_for_its_untrained_twin(
     opened: Callable[[Any], Candidate], write: Callable[..., str]
 ) -> None:

@@ -212,6 +212,8 @@ class Checkpoint(Callback):
             },
             "stores": list(dict.fromkeys([*exported.stores, *digests])),
             "labelled": list(dict.fromkeys([*exported.labelled, *(digests if learns_labels else [])])),
+            "source": exported.source,
+            "protocol": trainer.datamodule.plan.hash if has_labels else "",  # type: ignore[attr-defined]
         }
 
 

@@ -1,81 +1,38 @@
 """Encoder files: what a run leaves of its encoder, read without running anything that is in them."""
 
-import hashlib
 import json
 import pickle
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
-from tiles_ecg.encoder.run_folder import RunFolderError, encoder_in, trained_on
+from tiles_ecg.encoder.encoder_description import (
+    KINDS,
+    OPTIONAL,
+    REQUIRED,
+    EncoderFile,
+    EncoderFileError,
+    ExportedEncoder,
+    described,
+    weights_digest,
+)
+from tiles_ecg.encoder.published import is_published, translate, where_to_get
+from tiles_ecg.encoder.run_folder import RunFolderError, encoder_in
+from tiles_ecg.encoder.shipped import is_shipped, shipped_folder
+from tiles_ecg.model_folder import WEIGHTS, is_model_folder, read_model
+
+__all__ = ["KINDS", "EncoderFile", "EncoderFileError", "ExportedEncoder", "read_encoder_file", "weights_digest"]
 
 ENCODER_FORMAT = "tiles_ecg encoder"
 ENCODER_FORMAT_VERSION = "1"
-KINDS = "a run folder, its .ckpt or .safetensors"
-_KEYS = ("encoder", "preprocessing", "stores", "step")
-_MORE = ("labelled",)
-"""Key that a description may lack."""
 _ZIP, _HDF5, _PICKLE = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"\x80"
 _WHERE_IN_OLD = "encoder."
 """Prefix of the encoder's weights in a checkpoint that does not say it."""
-
-
-class EncoderFileError(Exception):
-    """An encoder cannot be loaded. The message names the file, what is wrong, and what would be right."""
-
-    is_user_error = True
-
-
-@dataclass(frozen=True)
-class EncoderFile:
-    """What is known of an encoder that a run left.
-
-    Attributes:
-        path: The file that was read, within the run folder if one was given.
-        architecture: Config of the network: `_target_` and its arguments.
-        preprocessing: Config of the preparation (`sample_rate`, `low_hz`, `high_hz`, `window_s`, ...) with `unit`,
-            `n_leads` and `normalise`. A checkpoint of before its format held them lacks the band and the unit.
-        stores: Digests of the stores it was trained on, those of earlier runs that it went on from included.
-        store_paths: Where the configs of these runs say that they lay; they may be gone, or others by now: compare
-            their digests. Empty where no config is at hand.
-        step: Of the training.
-        digest: Hash of the weights.
-        labelled: Those of `stores` whose labels it learned from.
-    """
-
-    path: Path
-    architecture: dict[str, Any]
-    preprocessing: dict[str, Any]
-    stores: tuple[str, ...]
-    store_paths: tuple[str, ...]
-    step: int
-    digest: str
-    labelled: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ExportedEncoder:
-    """What is kept of an encoder that wraps another: what its method `exported()` returns to a checkpoint.
-
-    Attributes:
-        network: Whose weights are kept, under its own names.
-        architecture: Its config.
-        sample_rate: Of its input, Hz; None for that of the stores.
-        stores: Digests of what it was trained on before this run.
-        labelled: Those of them whose labels it learned from.
-    """
-
-    network: nn.Module
-    architecture: dict[str, Any]
-    sample_rate: float | None = None
-    stores: tuple[str, ...] = ()
-    labelled: tuple[str, ...] = ()
 
 
 def read_encoder_file(path: str | Path) -> tuple[EncoderFile, dict[str, Tensor]]:
@@ -85,7 +42,8 @@ def read_encoder_file(path: str | Path) -> tuple[EncoderFile, dict[str, Tensor]]
 
     Args:
         path: A run folder (its `best.safetensors` if the run had a task, and so chose it on validation subjects; else
-            its `last.safetensors`), a checkpoint of `tiles-train`, or the `.safetensors` beside it.
+            its `last.safetensors`), a checkpoint of `tiles-train`, or the `.safetensors` beside it; a model folder; or
+            `tiles-ecg/NAME`, of a model that comes with the package.
 
     Returns:
         What is known of it, and its weights by name, on the CPU.
@@ -93,7 +51,9 @@ def read_encoder_file(path: str | Path) -> tuple[EncoderFile, dict[str, Tensor]]
     Raises:
         EncoderFileError: If there is no such file, or it is not one that `tiles-train` wrote, whole.
     """
-    given = Path(path)
+    given = shipped_folder(str(path)) if is_shipped(path) else Path(path)
+    if is_model_folder(given):
+        return _checked(given / WEIGHTS, *read_model(given))
     try:
         file = encoder_in(given) if given.is_dir() else given
         with file.open("rb") as opened:
@@ -101,7 +61,8 @@ def read_encoder_file(path: str | Path) -> tuple[EncoderFile, dict[str, Tensor]]
     except RunFolderError as error:
         raise EncoderFileError(str(error)) from error
     except FileNotFoundError:
-        raise EncoderFileError(f"{given}: no such file or folder; give {KINDS}") from None
+        mend = where_to_get(given) or f"give {KINDS}"
+        raise EncoderFileError(f"{given}: no such file or folder; {mend}") from None
     except OSError as error:
         raise EncoderFileError(f"{given}: cannot be read ({error.strerror or error})") from error
     if not head:
@@ -109,10 +70,14 @@ def read_encoder_file(path: str | Path) -> tuple[EncoderFile, dict[str, Tensor]]
     if head == _HDF5:
         raise EncoderFileError(f"{file}: an HDF5 file, such as a store, and no encoder; give {KINDS}")
     about, weights = _from_checkpoint(file) if head.startswith(_ZIP) else _from_safetensors(file, head)
+    return _checked(file, about, weights)
+
+
+def _checked(file: Path, about: Mapping[str, Any], weights: dict[str, Tensor]) -> tuple[EncoderFile, dict[str, Tensor]]:
     bad = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
     if bad:
         raise EncoderFileError(f"{file}: its weights {_few(bad)} hold NaN or infinity; its training failed")
-    return _described(file, about, weights), weights
+    return described(file, about, weights), weights
 
 
 def _from_safetensors(file: Path, head: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -120,7 +85,7 @@ def _from_safetensors(file: Path, head: bytes) -> tuple[dict[str, Any], dict[str
         with safe_open(file, "pt") as opened:
             metadata = opened.metadata() or {}
             _check_format(file, metadata)
-            about = {key: json.loads(metadata[key]) for key in _KEYS + _MORE if key in metadata}
+            about = {key: json.loads(metadata[key]) for key in REQUIRED + OPTIONAL if key in metadata}
             return about, {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118
     except SafetensorError as error:
         if head.startswith(_PICKLE):  # the length that safetensors begin with may look like this too
@@ -148,6 +113,8 @@ def _from_checkpoint(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     content = _unpickled(file)
     whole = content if isinstance(content, dict) else {}
     state, config = whole.get("state_dict"), whole.get("config")
+    if config is None and is_published(state):
+        return translate(file, whole)
     if not isinstance(state, dict) or not isinstance(config, dict):
         found = f"it has {_few(list(map(str, whole)))}" if whole else f"it holds a {type(content).__name__}"
         raise EncoderFileError(f"{file}: a checkpoint of another program, not of tiles-train ({found}); give {KINDS}")
@@ -192,38 +159,6 @@ def _about_checkpoint(content: Mapping[str, Any], config: Mapping[str, Any]) -> 
         "prefix": _WHERE_IN_OLD,
         "config": config,
     }
-
-
-def _described(file: Path, about: Mapping[str, Any], weights: Mapping[str, Tensor]) -> EncoderFile:
-    """Check the description, whatever it was read from."""
-    architecture, preprocessing, stores, step = (about.get(key) for key in _KEYS)
-    if not isinstance(architecture, dict) or not isinstance(architecture.get("_target_"), str):
-        raise EncoderFileError(f"{file}: does not say what network its weights are of; give {KINDS}")
-    if not isinstance(preprocessing, dict):
-        raise EncoderFileError(f"{file}: does not say what input its encoder needs; give {KINDS}")
-    rate, n_leads = preprocessing.get("sample_rate"), preprocessing.get("n_leads")
-    if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate < float("inf"):
-        raise EncoderFileError(f"{file}: sample_rate = {rate} of its input; it must be a positive number of Hz")
-    if not isinstance(n_leads, int) or isinstance(n_leads, bool) or n_leads < 1:
-        raise EncoderFileError(f"{file}: n_leads = {n_leads} of its input; it must be a whole number > 0")
-    if not isinstance(stores, list) or not isinstance(step, int):
-        raise EncoderFileError(f"{file}: does not say what its encoder was trained on, and how long; give {KINDS}")
-    labelled = about.get("labelled", [])
-    if not isinstance(labelled, list):
-        raise EncoderFileError(f"{file}: does not say whose labels its encoder learned from; give {KINDS}")
-    paths = trained_on(file, about.get("config"))
-    digests, with_labels = (tuple(map(str, listed)) for listed in (stores, labelled))
-    return EncoderFile(file, architecture, preprocessing, digests, paths, step, weights_digest(weights), with_labels)
-
-
-def weights_digest(weights: Mapping[str, Tensor]) -> str:
-    """32 hex digits over names, types, shapes and values."""
-    found = hashlib.blake2b(digest_size=16)
-    for name in sorted(weights):
-        value = weights[name].detach().cpu().contiguous()
-        found.update(f"{name} {value.dtype} {tuple(value.shape)}\0".encode())
-        found.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
 
 
 def _few(names: list[str]) -> str:

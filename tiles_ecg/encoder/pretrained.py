@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import PositiveFloat, PositiveInt
@@ -25,7 +24,7 @@ class PretrainedEncoder(nn.Module):
     further loads as the first one did.
 
     Args:
-        path: A run folder, a checkpoint (`.ckpt`) of a run, or its `.safetensors`; see `read_encoder_file`.
+        path: A run folder, a model folder, a `.ckpt`, a `.safetensors`, or `tiles-ecg/NAME`; see `read_encoder_file`.
         n_leads: C, leads of the input.
         sample_rate: Of the input, Hz.
         fresh: Whether the network keeps its first weights instead, to be judged untrained or trained from scratch.
@@ -87,8 +86,10 @@ class PretrainedEncoder(nn.Module):
     def exported(self) -> ExportedEncoder:
         """What a checkpoint keeps."""
         about, rate = self.about, self.trained_rate
-        stores, labelled = ((), ()) if self.is_fresh else (about.stores, about.labelled)
-        return ExportedEncoder(self.network, self.architecture, rate, stores, labelled)
+        if self.is_fresh:
+            return ExportedEncoder(self.network, self.architecture, rate)
+        source = f"{about.source} ({about.licence})" if about.source and about.licence else about.source
+        return ExportedEncoder(self.network, self.architecture, rate, about.stores, about.labelled, source)
 
     def forward(self, signal: Tensor) -> Tensor:
         """Embed windows.
@@ -131,7 +132,7 @@ class PretrainedEncoder(nn.Module):
         problems += self._units(windows)
         if problems:
             raise ConfigError(problems)
-        return notes + list(self._unknown(windows.stores))
+        return notes + list(self._unknown(windows))
 
     def _shape(self, windows: Windows) -> tuple[list[str], list[str]]:
         first, problems, notes = windows.stores[0], [], []
@@ -188,29 +189,15 @@ class PretrainedEncoder(nn.Module):
                     "trained on normalised input"
                 )
 
-    def _unknown(self, stores: Sequence[Store]) -> Iterator[str]:
+    def _unknown(self, windows: Windows) -> Iterator[str]:
         trained = self.about.preprocessing
         if _band(trained) is None:
             yield f"{self.about.path} does not say the band it was trained on: not compared with the store's"
         if "normalise" not in trained:
-            yield f"{self.about.path} does not say how its input was normalised: not compared with dataset.normalise"
-        for store in stores:
+            yield f"{self.about.path} does not say how its input was normalised: taken as {windows.normalise}"
+        for store in windows.stores:
             if _band(store.config.get("preparation")) is None:
                 yield f"{store.path} does not say its band: not compared with the encoder's"
-
-
-def load_encoder(path: str | Path, trusted: Sequence[str] = ()) -> PretrainedEncoder:
-    """The encoder of a run, for input of the sample rate and leads that it was trained on.
-
-    Args:
-        path: See `read_encoder_file`.
-        trusted: See `PretrainedEncoder`.
-
-    Raises:
-        EncoderFileError: If the file cannot be read, or its network cannot be built.
-    """
-    needs = read_encoder_file(path)[0].preprocessing
-    return PretrainedEncoder(str(path), needs["n_leads"], needs["sample_rate"], trusted=trusted)
 
 
 def _band(preparation: Any) -> tuple[float, float] | None:

@@ -137,7 +137,7 @@ def candidate_of(name: str, what: Any, open_windows: Opener, windows: Windows) -
     """
     node = {"path": what} if isinstance(what, str) else what
     if not isinstance(node, Mapping) or not (node.get("path") or node.get("_target_")):
-        raise ConfigError(f"encoders.{name} = {what}: give a run folder, a .ckpt or a .safetensors")
+        raise ConfigError(f"encoders.{name} = {what}: give a run folder, a model folder, a .ckpt or a .safetensors")
     if not node.get("path"):
         return plain_candidate(name, node, windows)
     if node.get("fresh"):
