@@ -33,6 +33,17 @@ def test_a_step_to_leave_out_that_is_not_there_is_told_with_those_that_are() -> 
     ]
 
 
+def test_a_transformation_to_be_told_that_is_no_step_is_told_with_those_that_are() -> None:
+    values = {"augmentation.steps.crop.crop_s": 10.0, "augmentation.steps.permute.p": 0.6}
+    assert lines({**values, "objective.transforms": ["permute"]}) == []
+    assert lines({**values, "objective.transforms": ["permut"]}) == [
+        "objective.transforms = ['permut']: there is no step permut; there are crop, permute (did you mean permute?)"
+    ]
+    assert lines({**values, "objective.transforms": ["permute", "permute"]}) == [
+        "objective.transforms = ['permute', 'permute']: permute is named twice; name each step once"
+    ]
+
+
 @pytest.mark.parametrize(
     ("size", "devices", "nodes", "right"),
     [(127, 2, 1, "126 or 128"), (1, 4, 1, "4"), (10, [0, 1, 2], 1, "9 or 12"), (6, 2, 2, "4 or 8")],
@@ -45,8 +56,9 @@ def test_a_batch_that_cannot_be_dealt_out_evenly_is_told_with_the_nearest_sizes(
     assert found[0].endswith(f"choose {right}")
 
 
-def test_simclr_needs_at_least_two_windows() -> None:
-    values = {"dataset.batch_size": 1, "objective._target_": "tiles_ecg.objective.simclr.SimCLR"}
+@pytest.mark.parametrize("target", ["simclr.SimCLR", "simclr_rhythm.SimCLRRhythm"])
+def test_simclr_needs_at_least_two_windows(target: str) -> None:
+    values = {"dataset.batch_size": 1, "objective._target_": f"tiles_ecg.objective.{target}"}
     assert lines(values) == [
         "dataset.batch_size = 1: SimCLR needs the other windows of a batch as negatives; choose at least 2"
     ]

@@ -60,6 +60,7 @@ def relations(values: Values) -> Iterator[tuple[str, str]]:
     """Every relation that does not hold, as its key and the line to print."""
     yield from _crops(values)
     yield from _left_out(values)
+    yield from _told(values)
     yield from _blocks(values)
     yield from _batch(values)
     yield from _stores(values)
@@ -90,12 +91,33 @@ def _left_out(values: Values) -> Iterator[tuple[str, str]]:
         is_chain = str(values.get(f"{owner}._target_", "")).endswith(".Chain")
         if last != "leave_out" or not is_chain or not isinstance(names, list):
             continue
-        start = f"{owner}.steps."
-        steps = dict.fromkeys(other.removeprefix(start).split(".")[0] for other in values if other.startswith(start))
-        for name in [name for name in names if name not in steps]:
-            near = get_close_matches(str(name), steps, n=1)
-            guess = f" (did you mean {near[0]}?)" if near else ""
-            yield key, f"{key} = {names}: there is no step {name}; there are {', '.join(steps) or 'none'}{guess}"
+        for name in [name for name in names if name not in _steps(values, owner)]:
+            yield key, f"{key} = {names}: {_no_step(name, _steps(values, owner))}"
+
+
+def _told(values: Values) -> Iterator[tuple[str, str]]:
+    key = "objective.transforms"
+    names = values.get(key)
+    if not isinstance(names, list):
+        return
+    steps = _steps(values, "augmentation")
+    for name in dict.fromkeys(map(str, names)):
+        if name not in steps:
+            yield key, f"{key} = {names}: {_no_step(name, steps)}"
+        if names.count(name) > 1:
+            yield key, f"{key} = {names}: {name} is named twice; name each step once"
+
+
+def _steps(values: Values, chain: str) -> list[str]:
+    """Names of the steps of the chain at a dotted key."""
+    start = f"{chain}.steps."
+    return list(dict.fromkeys(key.removeprefix(start).split(".")[0] for key in values if key.startswith(start)))
+
+
+def _no_step(name: Any, steps: list[str]) -> str:
+    near = get_close_matches(str(name), steps, n=1)
+    guess = f" (did you mean {near[0]}?)" if near else ""
+    return f"there is no step {name}; there are {', '.join(steps) or 'none'}{guess}"
 
 
 def _blocks(values: Values) -> Iterator[tuple[str, str]]:
@@ -112,7 +134,7 @@ def _batch(values: Values) -> Iterator[tuple[str, str]]:
     size = _number(values, key)
     if size is None or size < 1 or size != int(size):
         return
-    if str(values.get("objective._target_", "")).endswith(".SimCLR") and size < 2:
+    if str(values.get("objective._target_", "")).endswith((".SimCLR", ".SimCLRRhythm")) and size < 2:
         yield key, f"{key} = {size}: SimCLR needs the other windows of a batch as negatives; choose at least 2"
     devices = values.get("trainer.devices")
     n_devices = len(devices) if isinstance(devices, list) else _number(values, "trainer.devices") or 1

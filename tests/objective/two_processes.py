@@ -19,6 +19,7 @@ from hydra.utils import instantiate
 from lightning import LightningDataModule, LightningModule, Trainer
 from torch import Tensor, nn
 
+from tiles_ecg.augmentation.apply import Chain
 from tiles_ecg.config import config_directory, register_resolvers
 from tiles_ecg.dataset.batch import EcgBatch
 from tiles_ecg.dataset.datamodule import EcgDataModule
@@ -37,6 +38,8 @@ from tiles_ecg.task.verification import Verification
 TONE = Classification("tone", "tone", ["low", "high"], "window")
 CASES: dict[str, tuple[str, Any, tuple[str, ...]]] = {
     "views": ("simclr", None, ()),
+    "transforms": ("transform_identification", None, ()),
+    "rhythm": ("simclr_rhythm", None, ()),
     "classes": ("finetune", TONE, ()),
     "labels": ("finetune", MultiLabel("parts", "parts", ["low", "high", "odd"], "window"), ()),
     "number": ("finetune", Regression("pitch", "pitch", "window", metric="mae"), ()),
@@ -68,6 +71,30 @@ class OtherView(nn.Module):
         return (signal.flip(-1), beat) if self.asked % 2 else (signal, beat)
 
 
+class SomeReversed(nn.Module):
+    """Reverses the windows that begin above zero, whichever process has them."""
+
+    def forward(self, signal: Tensor, beat: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.where(signal[:, :1, :1] > 0, signal.flip(-1), signal), beat
+
+
+class SomeBeats(OtherView):
+    """R-peaks wherever the signal is high, none in windows that begin above zero: processes have unequal numbers."""
+
+    def forward(self, signal: Tensor, beat: Tensor) -> tuple[Tensor, Tensor]:
+        has_beats = signal[:, 0, :1] < 0
+        signal, _ = super().forward(signal, beat)
+        return signal, (signal[:, 0] > 1) & has_beats
+
+
+VIEWS: dict[str, Any] = {
+    "simclr": OtherView(),
+    "simclr_rhythm": SomeBeats(),
+    "transform_identification": Chain({"reverse": SomeReversed()}),
+}
+"""Views that are the same however the batch is shared, by objective."""
+
+
 def objective_of(name: str, overrides: tuple[str, ...]) -> Any:
     """An objective as its YAML wires it, with a small encoder and given views."""
     given = [f"objective={name}", *overrides]
@@ -77,7 +104,7 @@ def objective_of(name: str, overrides: tuple[str, ...]) -> Any:
     return instantiate(
         cfg.objective,
         encoder=Encoder(),
-        augmentation=OtherView() if name == "simclr" else instantiate(cfg.augmentation, _convert_="all"),
+        augmentation=VIEWS.get(name) or instantiate(cfg.augmentation, _convert_="all"),
         optimizer=partial(torch.optim.SGD, lr=1.0),
         scheduler=partial(torch.optim.lr_scheduler.ConstantLR, factor=1.0),
         _convert_="all",

@@ -15,6 +15,9 @@ class Chain(nn.Module):
         steps: Augmentations by name. Each takes and returns signal (B, C, T) and beat (B, T).
         leave_out: Names of steps that are not applied, so that a sweep can leave out one at a time.
 
+    Attributes:
+        left_out: Names of the steps that are not applied.
+
     Raises:
         ValueError: A step is no module, or one that is left out is not there.
     """
@@ -28,6 +31,7 @@ class Chain(nn.Module):
         if unknown:
             there = f"there are {', '.join(steps)}" if steps else "there are none"
             raise ValueError(f"augmentation: leave_out = [{', '.join(unknown)}]: no such step; {there}")
+        self.left_out = tuple(leave_out)
         self.steps = nn.ModuleDict({name: step for name, step in steps.items() if name not in leave_out})
 
     def forward(self, signal: Tensor, beat: Tensor) -> tuple[Tensor, Tensor]:

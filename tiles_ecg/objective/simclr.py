@@ -12,8 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from tiles_ecg.dataset.batch import EcgBatch
-from tiles_ecg.objective.geometry import alignment, effective_rank, uniformity
-from tiles_ecg.objective.nt_xent import nt_xent, nt_xent_rows
+from tiles_ecg.objective.contrastive import judge_views, nt_xent_of_all, two_views
 from tiles_ecg.optimizer.parameter_groups import decay_groups
 from tiles_ecg.seeding import seed_draws
 
@@ -86,19 +85,12 @@ class SimCLR(LightningModule):
         part = batch_idx % self.trainer.accumulate_grad_batches
         seed_draws(self.seed, "views", self.global_step, part, self.global_rank)
         first, second = self.projector(self.encoder(self._views(batch))).chunk(2)  # (B, P) each
-        if self.trainer.world_size == 1:
-            loss = nt_xent(first, second, self.temperature)
-        else:
-            gathered = self.all_gather(torch.stack([first, second]), sync_grads=True)  # (ranks, 2, B, P)
-            assert isinstance(gathered, Tensor)  # for mypy: one in, one out
-            all_first, all_second = gathered.transpose(0, 1).flatten(1, 2)  # (N, P) each
-            loss = nt_xent_rows(first, second, all_first, all_second, self.global_rank * len(first), self.temperature)
+        loss = nt_xent_of_all(self, first, second, self.temperature)
         self.log("train/loss", loss, sync_dist=self.trainer.world_size > 1)
         return loss
 
     def _views(self, batch: EcgBatch) -> Tensor:
-        with torch.no_grad():
-            return torch.cat([self.augmentation(batch.signal, batch.beat)[0] for _ in range(2)])  # (2B, C, T')
+        return two_views(self.augmentation, batch)[0]  # (2B, C, T')
 
     def validation_step(self, batch: EcgBatch, batch_idx: int) -> None:
         """Embed two views of each window, the same views at every validation and in every process."""
@@ -110,20 +102,10 @@ class SimCLR(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log loss and geometry once, over all validation windows: in batches of the training size for the loss."""
         batches, self._validated = self._validated, []
-        if not batches:
-            return
-        size = len(batches[0][0])
-        whole = [b for b in batches if len(b[0]) == size] if size > 1 else []  # the loss grows with the batch
-        if not whole:
-            return
-        first, second, embedding = (torch.cat(parts) for parts in zip(*batches, strict=True))
-        values = (
-            torch.stack([nt_xent(a, b, self.temperature) for a, b, _ in whole]).mean(),
-            alignment(first, second),
-            uniformity(first),
-            effective_rank(embedding),
-        )
-        self.log_dict(dict(zip(self.VALIDATED, values, strict=True)), sync_dist=self.trainer.world_size > 1)
+        found = judge_views(batches, self.temperature)
+        values = {f"val/{name}": value for name, value in found.items()}
+        if values:
+            self.log_dict(values, sync_dist=self.trainer.world_size > 1)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Decay the weights, not norms and biases; step the schedule with every batch."""
