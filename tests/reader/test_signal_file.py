@@ -104,13 +104,22 @@ def test_missing_values_in_a_csv_stay_nan(tmp_path: Path) -> None:
     np.testing.assert_array_equal(values[0], [1, np.nan, np.nan, 0.5])
 
 
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_an_empty_line_is_a_missing_value_where_there_is_one_column(tmp_path: Path, ends: str) -> None:
+    (tmp_path / "a.csv").write_bytes(ends.join(["ecg", "1", "", "", "0.5", ""]).encode())
+    values = read_signal_file(tmp_path / "a.csv", []).values
+    np.testing.assert_array_equal(values[0], [1, np.nan, np.nan, 0.5])
+    (tmp_path / "b.csv").write_bytes(ends.join(["t,ecg", "0,1", "", "1,0.5", "", ""]).encode())
+    np.testing.assert_array_equal(read_signal_file(tmp_path / "b.csv", ["ecg"]).values[0], [1, 0.5])
+
+
 @pytest.mark.parametrize(
     ("name", "signal", "content", "message"),
     [
         ("a.csv", "ecg", b"", "empty; it needs a header line"),
         ("a.csv", "ecg", b"ecg\n", r"a header \(ecg\) but no rows"),
         ("a.csv", "ecg", b"time,lead1\n1,2\n", "no column 'ecg'; there are time, lead1"),
-        ("a.csv", "", b"time,lead1\n1,2\n", "which column. Name it as `signal`; there are time, lead1"),
+        ("a.csv", "", b"time,lead1\n1,2\n", "which column. Name it by reader.signal, .*; there are time, lead1"),
         ("a.csv", "ecg", b"ecg\n1\n2\nabc\n", "row 4, column 'ecg': 'abc' .*a number"),
         ("a.csv", "ecg", b"t,ecg\n1,2\n3\n", "row 3 has 1 columns where the header has 2"),
         (
@@ -160,7 +169,7 @@ def test_keys_and_lengths_that_do_not_fit_are_named(tmp_path: Path) -> None:
     write_edf(tmp_path / "a.edf")
     for name, signal, message in (
         ("a.npz", "z", "no key 'z'; there are x, y, o"),
-        ("a.npz", "", "which key. Name it as `signal`; there are x, y, o"),
+        ("a.npz", "", "which key. Name it by reader.signal, .*; there are x, y, o"),
         ("a.npz", "x;y", "x, y differ in length: 1000, 999 time points"),
         ("a.npz", "o", "Object arrays cannot be loaded"),
         ("a.mat", "ECG", "no variable 'ECG'; there are ecg, info"),

@@ -73,7 +73,8 @@ def read_header(path: Path) -> Header:
 def read_blocks(path: Path, header: Header, columns: Sequence[Column]) -> Iterator[pa.RecordBatch]:
     """Stream some columns of a CSV file at bounded memory; the batches hold them in the order of `columns`.
 
-    Empty cells and `NaN`, `NA`, `null` and the like are null. Threads are off: readers run in worker processes, and
+    Empty cells and `NaN`, `NA`, `null` and the like are null, and so is an empty line where there is one column only:
+    without it, all that follows would move in time. Threads are off: readers run in worker processes, and
     pyarrow tells row numbers only without them.
 
     Raises:
@@ -91,7 +92,7 @@ def read_blocks(path: Path, header: Header, columns: Sequence[Column]) -> Iterat
                 read_options=pa_csv.ReadOptions(
                     use_threads=False, block_size=BLOCK_BYTES, column_names=header.names, skip_rows=1
                 ),
-                parse_options=pa_csv.ParseOptions(delimiter=header.delimiter),
+                parse_options=pa_csv.ParseOptions(delimiter=header.delimiter, ignore_empty_lines=len(header.names) > 1),
                 convert_options=pa_csv.ConvertOptions(
                     column_types={column.name: column.type for column in columns}, include_columns=names
                 ),

@@ -174,7 +174,8 @@ def _choose(path: Path, kind: str, available: Mapping[str, Item], names: Sequenc
     if not names:
         if len(available) == 1:
             return list(available.values())
-        raise RecordingError(f"{path}: which {kind}? Name it as `signal`; there are {listed}")
+        mend = "Name it by reader.signal, or `signal` in a manifest"
+        raise RecordingError(f"{path}: which {kind}? {mend}; there are {listed}")
     if missing := [name for name in names if name not in available]:
         raise RecordingError(f"{path}: no {kind} {', '.join(map(repr, missing))}; there are {listed}")
     return [available[name] for name in names]
