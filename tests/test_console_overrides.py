@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tiles_ecg.config import ConfigError, register_resolvers
+from tiles_ecg.config import ConfigError, config_directory, register_resolvers
 from tiles_ecg.console_overrides import check_command
 
 register_resolvers()
@@ -16,7 +16,8 @@ def told(*overrides: str, name: str = "train", is_multirun: bool = False) -> lis
     return caught.value.problems
 
 
-ENCODERS = "choose one of pretrained, resnet10, resnet18, resnet8, resnet8_wide"
+OPTIONS = sorted(path.stem for path in (config_directory() / "encoder").glob("*.yaml"))
+ENCODERS = f"choose one of {', '.join(OPTIONS)}"
 
 
 MISTYPED = {  # all within one command, so that they are also told together

@@ -148,7 +148,7 @@ def test_workers_end_soon_after_a_killed_command(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_ends_with_status_130_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    cohort = [*COHORT, "reader.n_subjects=80"]  # seconds of work, so that the signal finds it at work
+    cohort = [*COHORT, "reader.n_subjects=240"]  # many seconds of work, so that the signal finds it at work
     process = start(tmp_path, *cohort)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("s.h5.parts/*.part")) and time.monotonic() < deadline:
