@@ -23,7 +23,7 @@ demo: $(VENV)/.base  ## a whole small run: cohort, pre-training, then a report o
 	$(BIN)/tiles-prepare reader.n_subjects=30 reader.seed=1 store=outputs/store/synthetic-others.h5
 	$(BIN)/tiles-evaluate -m task=synthetic_af,synthetic_stress dataset.store=outputs/store/synthetic-others.h5 \
 		"encoders={demo:$(DEMO)/pretraining}" protocol.folds=3 controls.scratch_steps=60 label_efficiency.draws=2 report=false \
-		hydra.sweep.dir=$(DEMO) 'hydra.sweep.subdir=$${task.name}'
+		hydra.sweep.dir=$(DEMO)/evaluation
 	$(BIN)/tiles-report $(DEMO) -o $(DEMO)
 
 train: $(VENV)/.base  ## tiles-train with ARGS="..."

@@ -49,7 +49,6 @@ def test_what_means_the_same_to_both_commands_is_passed_on() -> None:
         "trainer.max_steps=9",
         "logger=csv",
         "hydra.sweep.dir='out/a=b'",
-        "hydra.sweep.subdir=fold-${dataset.fold}",
     ]
 
 

@@ -164,6 +164,20 @@ def test_ctrl_c_ends_the_sweep(sweep: Sweep, tmp_path: Path) -> None:
     }
 
 
+def test_what_only_a_job_can_fill_in_is_left_to_the_jobs(sweep: Sweep, tmp_path: Path) -> None:
+    named = "hydra.help.header=${task.name}"
+    assert sweep("task=synthetic_af,synthetic_stress", named).status == 0
+    assert states(tmp_path / "S") == {"task=synthetic_af": "finished", "task=synthetic_stress": "finished"}
+    assert named in read_plan(tmp_path / "S").overrides
+
+
+def test_names_for_the_folders_of_jobs_are_refused(sweep: Sweep, tmp_path: Path) -> None:
+    done = sweep("protocol.seed=0,1", "hydra.sweep.subdir=${protocol.seed}")
+    assert done.status == 2
+    assert "hydra.sweep.subdir=${protocol.seed}: folders of jobs are named by what differs between them" in done.err
+    assert not (tmp_path / "S").exists()
+
+
 def test_a_folder_that_holds_a_sweep_is_refused_without_resume(sweep: Sweep, tmp_path: Path) -> None:
     sweep("protocol.seed=0,1")
     before = (tmp_path / "S" / "sweep.json").read_bytes()

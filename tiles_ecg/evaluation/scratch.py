@@ -66,7 +66,6 @@ def scratch_command(
         f"trainer.max_steps={n_steps}",
         "logger=csv",
         f"hydra.sweep.dir={quoted(folder)}",
-        "hydra.sweep.subdir=fold-${dataset.fold}",
     ]
 
 

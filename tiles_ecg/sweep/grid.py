@@ -17,7 +17,7 @@ from tiles_ecg.sweep.ending import end_of_sweep
 from tiles_ecg.sweep.grid_plan import plan_grid, sources_of
 from tiles_ecg.sweep.jobs import Grammar
 from tiles_ecg.sweep.launching import launch
-from tiles_ecg.sweep.plan import Job, SweepError, SweepPlan, write_plan
+from tiles_ecg.sweep.plan import Job, SweepError, SweepPlan, as_typed, write_plan
 
 
 def run_grid(arguments: Sequence[str], config: DictConfig, loader: ConfigLoader, launcher: Launcher) -> None:
@@ -49,7 +49,7 @@ def _run(
     program: str, folder: Path, arguments: Sequence[str], config: DictConfig, loader: ConfigLoader, launcher: Launcher
 ) -> int:
     resume = wants_to_resume(arguments)
-    given = [*arguments, *config.hydra.overrides.hydra]
+    given = as_typed(arguments, config)
     plan, jobs = plan_grid(folder, program, given, config.hydra.sweeper, grammar_of(loader), resume)
     write_plan(folder, plan)
     OmegaConf.save(config, folder / "multirun.yaml")

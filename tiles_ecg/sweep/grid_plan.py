@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tiles_ecg.console_resume_sweep import NOT_OF_THE_PLAN, identity
 from tiles_ecg.sweep.jobs import Grammar, expand
-from tiles_ecg.sweep.plan import Job, SweepError, SweepPlan, is_sweep, key_of, read_plan, without
+from tiles_ecg.sweep.plan import Job, SweepError, SweepPlan, is_sweep, key_of, read_plan, refuse_names, without
 
 
 def plan_grid(
@@ -26,8 +26,9 @@ def plan_grid(
         resume: Whether the sweep of the folder is gone on with.
 
     Raises:
-        SweepError: If the folder holds another sweep, or jobs are not what they were.
+        SweepError: If the folder holds another sweep, jobs are not what they were, or the command names their folders.
     """
+    refuse_names(given)
     kept = tuple(without(given, NOT_OF_THE_PLAN))
     before = read_plan(folder) if is_sweep(folder) else None
     if before is None:

@@ -5,6 +5,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
 
 SWEEP_FILE = "sweep.json"
 FORMAT_VERSION = 1
@@ -54,6 +57,33 @@ class SweepPlan:
     jobs: tuple[Job, ...]
     created: str
     search: dict[str, str] = field(default_factory=dict)
+
+
+def as_typed(arguments: Sequence[str], config: DictConfig) -> list[str]:
+    """Overrides of the command, Hydra's own included; what they interpolate is left for the jobs.
+
+    Args:
+        arguments: Those that are not Hydra's own.
+        config: Of the sweep, Hydra's own included.
+
+    Raises:
+        SweepError: If folders of jobs are given names.
+    """
+    own: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
+    given = [*arguments, *own]
+    refuse_names(given)
+    return given
+
+
+def refuse_names(given: Sequence[str]) -> None:
+    """Refuse a command that names the folders of the jobs itself.
+
+    Raises:
+        SweepError: If it does.
+    """
+    named = [text for text in given if key_of(text) == "hydra.sweep.subdir"]
+    if named:
+        raise SweepError(f"{named[0]}: folders of jobs are named by what differs between them; leave it out")
 
 
 def write_plan(folder: Path, plan: SweepPlan) -> None:

@@ -24,7 +24,7 @@ from tiles_ecg.run_record import RunStatus
 from tiles_ecg.sweep.ending import end_of_sweep
 from tiles_ecg.sweep.jobs import flatten
 from tiles_ecg.sweep.launching import launch
-from tiles_ecg.sweep.plan import Job, SweepError, SweepPlan, is_sweep, key_of, read_plan, without
+from tiles_ecg.sweep.plan import Job, SweepError, SweepPlan, as_typed, is_sweep, key_of, read_plan, without
 
 if TYPE_CHECKING:
     from tiles_ecg.sweep.search import Wanted
@@ -95,7 +95,7 @@ def _search(
     from tiles_ecg.sweep.search_space import read_space
 
     resume = wants_to_resume(arguments)
-    given = [*arguments, *config.hydra.overrides.hydra]
+    given = as_typed(arguments, config)
     before = plan_before(folder, program, resume)
     kept = tuple(without(given, NOT_OF_THE_PLAN))
     created = before.created if before else datetime.now(UTC).isoformat(timespec="seconds")
