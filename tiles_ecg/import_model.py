@@ -96,7 +96,7 @@ def import_model(model: str | Path, folder: Path, wishes: Wishes | None = None) 
     Raises:
         EncoderFileError: If the model, the report or the remarks cannot be read, or the folder cannot be written.
     """
-    from tiles_ecg.encoder.architecture import build_network, load_weights
+    from tiles_ecg.encoder.architecture import build_with_weights
     from tiles_ecg.encoder.encoder_file import read_encoder_file
     from tiles_ecg.model_card import model_card
     from tiles_ecg.model_folder import check_free, write_model
@@ -104,8 +104,7 @@ def import_model(model: str | Path, folder: Path, wishes: Wishes | None = None) 
     wishes = wishes or Wishes()
     check_free(folder, wishes.overwrite)
     about, weights = read_encoder_file(model)
-    network = build_network(about.architecture, about.path, wishes.trusted)
-    load_weights(network, weights, about.path)
+    network = build_with_weights(about.architecture, weights, about.path, wishes.trusted)
     about = replace(
         about,
         name=wishes.name or about.name or folder.resolve().name,

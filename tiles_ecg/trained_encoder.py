@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from tiles_ecg.encoder.architecture import build_network, load_weights
+from tiles_ecg.encoder.architecture import build_with_weights
 from tiles_ecg.encoder.encoder_description import EncoderFile, EncoderFileError
 from tiles_ecg.encoder.encoder_file import read_encoder_file
 from tiles_ecg.encoder.shipped import is_shipped
@@ -217,6 +217,5 @@ def load_encoder(
         EncoderFileError: If it cannot be read, or its network or its preparation cannot be built.
     """
     about, weights = read_encoder_file(path)
-    network = build_network(about.architecture, about.path, trusted)
-    load_weights(network, weights, about.path)
+    network = build_with_weights(about.architecture, weights, about.path, trusted)
     return TrainedEncoder(about, network, window_s, step_s, device)

@@ -13,7 +13,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from tiles_ecg.encoder.architecture import build_network
+from tiles_ecg.encoder.architecture import build_network, build_with_weights
 from tiles_ecg.encoder.encoder_file import EncoderFileError, read_encoder_file, weights_digest
 
 Write = Callable[..., Path]
@@ -323,6 +323,25 @@ def test_arguments_that_the_network_does_not_take_are_named(changes: dict[str, A
     assert isinstance(build_network({**node, "_convert_": "all"}, "file"), nn.Module)
     with pytest.raises(EncoderFileError, match=f"file: .*{message}"):
         build_network({**node, **changes}, "file")
+
+
+def test_a_config_that_asks_for_other_weights_is_refused_before_memory_is_taken() -> None:
+    node = {
+        "_target_": "tiles_ecg.encoder.resnet.ResNet1d",
+        "n_leads": 1,
+        "widths": [4],
+        "strides": [1],
+        "kernel_size": 3,
+        "embedding_dim": 8,
+    }
+    weights = build_network(node, "file").state_dict()
+    before = torch.get_rng_state()
+    with pytest.raises(EncoderFileError, match=r"file: its weights are not those of its architecture, ResNet1d \(stem"):
+        build_with_weights({**node, "widths": [10**8]}, weights, "file")  # 120 PB of weights in its second convolution
+    assert torch.equal(torch.get_rng_state(), before)
+    network = build_with_weights(node, weights, "file")
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, weights[name])
 
 
 def test_a_trusted_package_may_give_the_network_but_no_other_code(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from tiles_ecg.encoder.encoder_file import EncoderFileError
@@ -15,7 +16,31 @@ WRAPPER = f"{OWN_PACKAGE}.pretrained.PretrainedEncoder"
 _HYDRA = {"_target_", "_recursive_", "_convert_"}
 
 
-def build_network(architecture: Mapping[str, Any], source: str | Path, trusted: Sequence[str] = ()) -> nn.Module:
+def build_with_weights(
+    architecture: Mapping[str, Any], weights: Mapping[str, Tensor], source: str | Path, trusted: Sequence[str] = ()
+) -> nn.Module:
+    """Build an encoder from a config and weights that may come from anyone, and load the weights strictly.
+
+    Args:
+        architecture: See `build_network`.
+        weights: By name.
+        source: The file that they come from, for errors.
+        trusted: See `build_network`.
+
+    Raises:
+        EncoderFileError: If the network cannot be built, or a name or a shape differs.
+    """
+    network = build_network(architecture, source, trusted, weights)
+    load_weights(network, weights, source)
+    return network
+
+
+def build_network(
+    architecture: Mapping[str, Any],
+    source: str | Path,
+    trusted: Sequence[str] = (),
+    weights: Mapping[str, Tensor] | None = None,
+) -> nn.Module:
     """Build an encoder, untrained, from a config that may come from anyone.
 
     Every `_target_` in it is checked before anything is imported: it must be a class of `tiles_ecg.encoder` or of a
@@ -26,11 +51,17 @@ def build_network(architecture: Mapping[str, Any], source: str | Path, trusted: 
         architecture: `_target_` and arguments; those may be such nodes too.
         source: The file that it comes from, for errors.
         trusted: Packages (or modules) whose encoders may be built too; importing them runs their code.
+        weights: That come with it: a config that asks for others, of any size, is refused before memory is taken.
 
     Raises:
-        EncoderFileError: If a target is not allowed or does not exist, or does not take these arguments.
+        EncoderFileError: If a target is not allowed or does not exist, or does not take these arguments; if weights are
+            given and differ from its own in name or shape.
     """
     _check_targets(architecture, source, tuple(trusted))
+    if weights is not None and str(architecture.get("_target_")).startswith(f"{OWN_PACKAGE}."):
+        with torch.device("meta"):
+            outline = _built(architecture, source)
+        _compare(outline, weights, source)
     network = _built(architecture, source)
     if not isinstance(network, nn.Module) or not isinstance(getattr(network, "embedding_dim", None), int):
         raise EncoderFileError(f"{source}: {architecture.get('_target_')} is no encoder: it has no embedding_dim")
@@ -43,6 +74,11 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str 
     Raises:
         EncoderFileError: If a name or a shape differs; the message names them.
     """
+    _compare(network, weights, source)
+    network.load_state_dict(dict(weights))
+
+
+def _compare(network: nn.Module, weights: Mapping[str, Tensor], source: str | Path) -> None:
     own = network.state_dict()
     problems = [f"no {name}" for name in own if name not in weights]
     problems += [f"{name}, which the network does not have" for name in weights if name not in own]
@@ -57,7 +93,6 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str 
             f"{source}: its weights are not those of its architecture, {type(network).__name__} ({some}); it was "
             "changed after it was written, or by another version of the package"
         )
-    network.load_state_dict(dict(weights))
 
 
 def _check_targets(node: Any, source: str | Path, trusted: tuple[str, ...]) -> None:

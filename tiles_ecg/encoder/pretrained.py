@@ -59,7 +59,7 @@ class PretrainedEncoder(nn.Module):
                 f"n_leads = {n_leads}: {self.about.path} was trained on {trained_leads}; prepare the store with as "
                 "many leads (reader.leads), or choose another encoder"
             )
-        self.network = build_network(self.about.architecture, self.about.path, trusted)
+        self.network = build_network(self.about.architecture, self.about.path, trusted, weights)
         if not fresh:
             load_weights(self.network, weights, self.about.path)
         self.is_fresh = fresh

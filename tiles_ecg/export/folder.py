@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from tiles_ecg.encoder.architecture import build_network, load_weights
+from tiles_ecg.encoder.architecture import build_with_weights
 from tiles_ecg.encoder.encoder_file import EncoderFile, read_encoder_file
 from tiles_ecg.export.description import description, known
 from tiles_ecg.export.onnx_file import OnnxEncoder, check_packages, describe_onnx, narrow_weights, write_onnx
@@ -187,8 +187,7 @@ def _check(wishes: Wishes) -> None:
 
 
 def _network(about: EncoderFile, weights: dict[str, Tensor], trusted: Sequence[str]) -> nn.Module:
-    network = build_network(about.architecture, about.path, trusted)
-    load_weights(network, weights, about.path)
+    network = build_with_weights(about.architecture, weights, about.path, trusted)
     return network.eval()
 
 
