@@ -1,22 +1,19 @@
 """tiles-dashboard: our W&B workspace as code, compared with what runs log, shown, and sent."""
 
 import argparse
-import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from tiles_ecg.logger.wandb_mode import has_key
+from tiles_ecg.plain_console import Parser, failures_told
 from tiles_ecg.workspace.comparison import compare
 from tiles_ecg.workspace.description import SHIPPED, Dashboard, DashboardError, read_dashboard
 from tiles_ecg.workspace.logged import find_logged
 from tiles_ecg.workspace.rendering import as_json, is_left_out, render, send
 
 MISSING = 1
-MISTAKE = 2
-INTERRUPTED = 130
 PROJECT = "tiles_ecg"
 """As `conf/logger/wandb.yaml` has it."""
 
@@ -31,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         SystemExit: With status 1 if a panel would stay empty, 2 after a mistake, 130 after an interruption.
     """
     arguments = _arguments(argv)
-    try:
+    with failures_told("tiles-dashboard"):
         dashboard = read_dashboard(arguments.description)
         if arguments.what == "check":
             status = check(dashboard, arguments.runs)
@@ -41,16 +38,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             workspace = _rendered(dashboard, arguments.entity, arguments.project, arguments.runs)
             print(as_json(workspace) if arguments.what == "show" else f"workspace: {send(workspace, arguments.url)}")
             status = 0
-    except KeyboardInterrupt:
-        print("tiles-dashboard: interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        if getattr(type(error), "is_user_error", False) is not True:
-            raise
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            traceback.print_exception(error)
-        print(f"tiles-dashboard: {error}", file=sys.stderr)
-        sys.exit(MISTAKE)
     sys.exit(status)
 
 
@@ -105,21 +92,9 @@ Exit status: 0 done; 1 a panel has a key that no run logs; 2 a mistake in the co
 130 interrupted."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(MISTAKE, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(
-        prog="tiles-dashboard",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="what", required=True, metavar="check|show|push", parser_class=_Parser)
+    parser = Parser("tiles-dashboard", DESCRIPTION, EPILOG)
+    commands = parser.add_subparsers(dest="what", required=True, metavar="check|show|push", parser_class=Parser)
     check_runs = commands.add_parser("check", help="compare with what runs logged")
     check_runs.add_argument("runs", nargs="+", type=Path, metavar="FOLDER", help="run folders, or folders above them")
     show = commands.add_parser("show", help="print the workspace as JSON, without a network")

@@ -1,14 +1,12 @@
 """tiles-embed: a model and ECG, as stores or raw recordings -> a file of embeddings."""
 
 import argparse
-import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-MISTAKE, INTERRUPTED = 2, 130
+from tiles_ecg.plain_console import Parser, failures_told
+
 STRICT = {"encoder.strict=true": True, "encoder.strict=false": False}
 
 
@@ -22,22 +20,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         SystemExit: With status 2 after a mistake, 130 after an interruption.
     """
     arguments = _arguments(argv)
-    try:
+    interrupted = f"interrupted; the same command goes on from here ({arguments.output}.parts)"
+    with failures_told("tiles-embed", interrupted):
         line = _embed(arguments)
-    except KeyboardInterrupt:
-        print(
-            f"tiles-embed: interrupted; the same command goes on from here ({arguments.output}.parts)", file=sys.stderr
-        )
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        from tiles_ecg.console_failure import is_mistake, message
-
-        if not is_mistake(error):
-            raise
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            traceback.print_exception(error)
-        print(f"tiles-embed: {message(error)}", file=sys.stderr)
-        sys.exit(MISTAKE)
     print(line, flush=True)
 
 
@@ -95,21 +80,9 @@ FILE is complete or absent. What is done so far lies in FILE.parts: the same com
 Exit status: 0 done; 1 it failed; 2 a mistake in the command or the files; 130 interrupted."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(MISTAKE, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(
-        prog="tiles-embed",
-        usage="tiles-embed MODEL INPUT... -o FILE [OPTIONS] [OVERRIDES]",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    usage = "tiles-embed MODEL INPUT... -o FILE [OPTIONS] [OVERRIDES]"
+    parser = Parser("tiles-embed", DESCRIPTION, EPILOG, usage)
     parser.add_argument("model", metavar="MODEL", help="the encoder")
     parser.add_argument("inputs", nargs="*", metavar="INPUT", help="stores, signal files, folders; and KEY=VALUE")
     parser.add_argument(

@@ -1,15 +1,11 @@
 """tiles-export: an encoder -> ONNX and torch.export files that run without this package."""
 
 import argparse
-import os
-import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-MISTAKE = 2
-INTERRUPTED = 130
+from tiles_ecg.plain_console import Parser, failures_told, say
+
 FORMATS = ("onnx", "torch")
 PRECISIONS = ("float32", "bf16", "int8")
 
@@ -24,29 +20,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         SystemExit: With status 2 after a mistake, 130 after an interruption.
     """
     arguments = _arguments(argv)
-    try:
+    with failures_told("tiles-export"):
         from tiles_ecg.export.folder import Wishes, export_encoder
 
         formats = tuple(dict.fromkeys(arguments.format)) or (FORMATS if arguments.precision != "int8" else ("onnx",))
         wishes = Wishes(formats, arguments.precision, arguments.calibration, arguments.accept_loss)
-        files = export_encoder(arguments.model, arguments.output, wishes, arguments.trust, _say)
-    except KeyboardInterrupt:
-        print("tiles-export: interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        if getattr(type(error), "is_user_error", False) is not True:
-            raise
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            traceback.print_exception(error)
-        print(f"tiles-export: {error}", file=sys.stderr)
-        sys.exit(MISTAKE)
-    _say(f"written: {', '.join(map(str, files))}")
+        files = export_encoder(arguments.model, arguments.output, wishes, arguments.trusted, say)
+    say(f"written: {', '.join(map(str, files))}")
 
 
 DESCRIPTION = """\
 tiles-export: an encoder -> encoder.onnx and encoder.pt2, with any batch and any length, for real-time use.
 
-MODEL is a run folder, a .ckpt or .safetensors, a model folder, or the name of a shipped model (tiles-ecg/resnet8).
+MODEL is a run folder, a .ckpt or .safetensors, a model folder, or the name of a shipped model (tiles-ecg/NAME).
 Input `signal` (batch, leads, time), float32: at the encoder's sample rate, filtered and normalised as `preprocessing`
 in export.json and in the file's own metadata says. Output `embedding` (batch, D).
 
@@ -61,7 +47,7 @@ the nearest five; else it is refused, unless --accept-loss is given."""
 EPILOG = """\
 Common commands
   tiles-export outputs/my-run -o exported                            both formats, float32
-  tiles-export tiles-ecg/resnet8 -o exported --format onnx           one format, of a shipped model
+  tiles-export my-model -o exported --format onnx                    one format, of a model folder
   tiles-export outputs/my-run -o exported --precision int8 --calibration my-data.h5
   tiles-export outputs/my-run -o exported --format torch --precision bf16 --calibration my-data.h5
 
@@ -77,28 +63,8 @@ ONNX needs: pip install "tiles_ecg[export]"
 Exit status: 0 done; 1 it failed; 2 a mistake in the command or the model; 130 interrupted."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(MISTAKE, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
-def _say(text: str) -> None:
-    """Print; whoever reads no more, as `head` does, does not keep the files from being written."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(
-        prog="tiles-export",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("tiles-export", DESCRIPTION, EPILOG)
     parser.add_argument("model", metavar="MODEL", help="the encoder")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FOLDER", help="where the files go; made if it is not there"
@@ -112,7 +78,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--accept-loss", action="store_true", help="write a precision that does not hold")
     parser.add_argument(
-        "--trust",
+        "--trusted",
         action="append",
         default=[],
         metavar="PACKAGE",

@@ -1,16 +1,12 @@
 """tiles-import: an encoder file, ours or one that others published -> a model folder with its card."""
 
 import argparse
-import os
-import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
 
-MISTAKE = 2
-INTERRUPTED = 130
+from tiles_ecg.plain_console import Parser, failures_told
+
 DESCRIPTION = """\
 tiles-import: an encoder file -> a model folder (weights, description, model card), as the Hugging Face hub has them.
 
@@ -67,18 +63,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         given.name, given.licence, given.source, given.report, given.report_name, given.remarks, given.overwrite,
         tuple(given.trusted),
     )  # fmt: skip
-    try:
+    with failures_told("tiles-import"):
         folder = import_model(given.model, given.output, wishes)
-    except KeyboardInterrupt:
-        print("tiles-import: interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        if getattr(type(error), "is_user_error", False) is not True:
-            raise
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            traceback.print_exception(error)
-        print(f"tiles-import: {error}", file=sys.stderr)
-        sys.exit(MISTAKE)
     print(f"model: {folder} (load_encoder({str(folder)!r}), tiles-embed {folder}, encoder.path={folder})")
 
 
@@ -131,20 +117,8 @@ def _remarks(file: Path | None) -> str:
         raise EncoderFileError(f"{file}: cannot be read ({error})") from error
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(MISTAKE, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(
-        prog="tiles-import",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("tiles-import", DESCRIPTION, EPILOG)
     add = parser.add_argument
     add("model", metavar="MODEL", help="run folder, .ckpt, .safetensors, model folder, or published checkpoint")
     add("-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder to write")

@@ -1,16 +1,12 @@
 """tiles-report: sweeps and runs -> a table on the terminal; report.md, report.html and sheets of all numbers."""
 
 import argparse
-import os
 import re
-import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
 
-MISTAKE = 2
-INTERRUPTED = 130
+from tiles_ecg.plain_console import Parser, failures_told, say
+
 DEFAULT_FOLDER = Path("outputs/report")
 N_RESAMPLES = 2000
 FEWEST_RESAMPLES = 50
@@ -27,21 +23,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         SystemExit: With status 2 after a mistake, 130 after an interruption.
     """
     arguments = _arguments(argv)
-    try:
+    with failures_told("tiles-report"):
         page = write_report(
-            arguments.runs, arguments.output, arguments.resamples, arguments.metric, arguments.against, _say
+            arguments.runs, arguments.output, arguments.resamples, arguments.metric, arguments.against, say
         )
-    except KeyboardInterrupt:
-        print("tiles-report: interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        if getattr(type(error), "is_user_error", False) is not True:
-            raise
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            traceback.print_exception(error)
-        print(f"tiles-report: {error}", file=sys.stderr)
-        sys.exit(MISTAKE)
-    _say(f"report: {page}")
+    say(f"report: {page}")
 
 
 def write_report(
@@ -98,28 +84,8 @@ and ledger.csv (means and intervals); of judged runs results.csv (all numbers).
 Exit status: 0 done; 1 it failed; 2 a mistake in the command or the runs; 130 interrupted."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(MISTAKE, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
-def _say(text: str) -> None:
-    """Print; whoever reads no more, as `head` does, does not keep the report from being written."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(
-        prog="tiles-report",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("tiles-report", DESCRIPTION, EPILOG)
     parser.add_argument("runs", nargs="+", type=Path, metavar="FOLDER", help="sweeps, runs, or folders above")
     parser.add_argument(
         "-o",
