@@ -54,6 +54,13 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     return run
 
 
+def test_names_for_the_folders_of_trials_are_refused(
+    command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("-m", *SEARCH, "hydra.sweep.subdir=${seed}") == 2
+    assert "hydra.sweep.subdir=${seed}: folders of jobs are named by what differs" in capsys.readouterr().err
+
+
 def test_a_command_searches_the_space_that_it_and_the_config_give(
     command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,14 +65,9 @@ def as_typed(arguments: Sequence[str], config: DictConfig) -> list[str]:
     Args:
         arguments: Those that are not Hydra's own.
         config: Of the sweep, Hydra's own included.
-
-    Raises:
-        SweepError: If folders of jobs are given names.
     """
     own: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
-    given = [*arguments, *own]
-    refuse_names(given)
-    return given
+    return [*arguments, *own]
 
 
 def refuse_names(given: Sequence[str]) -> None:

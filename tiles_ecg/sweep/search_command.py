@@ -24,7 +24,17 @@ from tiles_ecg.run_record import RunStatus
 from tiles_ecg.sweep.ending import end_of_sweep
 from tiles_ecg.sweep.jobs import flatten
 from tiles_ecg.sweep.launching import launch
-from tiles_ecg.sweep.plan import Job, SweepError, SweepPlan, as_typed, is_sweep, key_of, read_plan, without
+from tiles_ecg.sweep.plan import (
+    Job,
+    SweepError,
+    SweepPlan,
+    as_typed,
+    is_sweep,
+    key_of,
+    read_plan,
+    refuse_names,
+    without,
+)
 
 if TYPE_CHECKING:
     from tiles_ecg.sweep.search import Wanted
@@ -96,6 +106,7 @@ def _search(
 
     resume = wants_to_resume(arguments)
     given = as_typed(arguments, config)
+    refuse_names(given)
     before = plan_before(folder, program, resume)
     kept = tuple(without(given, NOT_OF_THE_PLAN))
     created = before.created if before else datetime.now(UTC).isoformat(timespec="seconds")
