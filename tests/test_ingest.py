@@ -81,6 +81,24 @@ def test_the_store_holds_every_source_in_order_of_its_key(tmp_path: Path) -> Non
     assert store.config == {**CONFIG, "plan": store.config["plan"]}
 
 
+def test_stores_of_the_same_files_are_known_by_them_however_they_were_prepared(tmp_path: Path) -> None:
+    def sources_digest(store: str, content: str, config: dict[str, Any] | None = None) -> str:
+        (tmp_path / "a.dat").write_text(content)
+        reader = MadeReader({"a": [made(1)], "b": [made(2)]}, files=dict.fromkeys("ab", (tmp_path / "a.dat",)))
+        return run(reader, tmp_path / store, config).sources_digest
+
+    digest = sources_digest("one.h5", "samples")
+    assert len(digest) == 32
+    assert sources_digest("two.h5", "samples", {**CONFIG, "preparation": {"window_s": 20}}) == digest
+    assert Store(tmp_path / "two.h5").digest != Store(tmp_path / "one.h5").digest
+    assert sources_digest("three.h5", "others") != digest
+
+
+def test_recordings_without_files_are_not_known_by_them(tmp_path: Path) -> None:
+    one, two = (run(MadeReader({"a": [made(seed)]}), tmp_path / f"{seed}.h5") for seed in (1, 2))
+    assert (one.sources_digest, two.sources_digest) == ("", "")
+
+
 def test_two_jobs_give_the_same_bytes_as_one(tmp_path: Path) -> None:
     reader = SyntheticReader(n_subjects=5, sessions_per_subject=2, session_h=0.4)
     preparation = Preparation(100.0, 0.5, 40.0, 15.0, 7.5)

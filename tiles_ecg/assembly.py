@@ -78,6 +78,8 @@ def assemble(
         writer.write_columns(columns | statistics | inventory.columns())
         for label in labels:
             writer.write_label(label)
+        content = {p.description["key"]: p.description["content"] for p in parts}
+        has_files = all(p.description["stamp"] for p in parts)  # what is generated has its content in the config alone
         used = [inventory.recordings[number] for number in np.unique(columns["window/recording"]).tolist()]
         writer.write_attributes(
             {
@@ -86,7 +88,8 @@ def assemble(
                 "unit": _one_of({r["unit"] for r in used}, "mixed"),
                 "leads": json.dumps(_lead_names(used)),
                 "config": json.dumps(config, default=str),
-                "digest": digest_of(config, {p.description["key"]: p.description["content"] for p in parts}),
+                "digest": digest_of(config, content),
+                "sources_digest": _hash(sorted(content.items())) if has_files else "",
                 "dropped": json.dumps(dropped),
                 "notes": json.dumps(notes),
                 "summary": json.dumps(summary),
@@ -105,7 +108,11 @@ def package_version() -> str:
 
 def digest_of(config: Mapping[str, Any], content: Mapping[str, str]) -> str:
     """Hash of a config (without where its files lie) and of the content of its sources."""
-    text = json.dumps([_without_places(config), sorted(content.items())], sort_keys=True, default=str)
+    return _hash([_without_places(config), sorted(content.items())])
+
+
+def _hash(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -21,7 +21,7 @@ CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 _PARTS = {CONFIG, WEIGHTS, CARD}
 _RENAMED = {"encoder": "architecture", "preprocessing": "preprocessing"}
 """Keys of an encoder's description that have a name of their own in `config.json`; the rest is in `training`."""
-_TRAINING = ("stores", "labelled", "protocol", "step")
+_TRAINING = ("stores", "labelled", "sources", "protocol", "step")
 _TEXTS = ("name", "licence", "source")
 
 
@@ -150,7 +150,7 @@ def _write_parts(folder: Path, about: EncoderFile, weights: Mapping[str, Tensor]
     from tiles_ecg.checkpoint_file import write_encoder
 
     training: dict[str, Any] = {"stores": list(about.stores), "labelled": list(about.labelled)}
-    training |= {"protocol": about.protocol, "step": about.step}
+    training |= {"sources": list(about.sources), "protocol": about.protocol, "step": about.step}
     texts = {"name": about.name, "licence": about.licence, "source": about.source}
     facts = {"architecture": about.architecture, "preprocessing": about.preprocessing}
     config = {

@@ -127,6 +127,14 @@ class Store:
         """Hash of what the store was made from: its sources' content and the prepare config."""
         return str(self.attributes["digest"])
 
+    @property
+    def sources_digest(self) -> str:
+        """Hash of its sources' content alone: equal for stores of the same recordings, however they were prepared.
+
+        Empty where they are generated, without files, and in a store that was prepared before there was one.
+        """
+        return str(self.attributes.get("sources_digest", ""))
+
     @cached_property
     def config(self) -> dict[str, Any]:
         """The resolved config that the store was prepared with."""

@@ -57,6 +57,16 @@ def test_the_encoder_file_says_what_its_input_needs(tiles_train: Run, small_stor
     assert about["step"] == 4
 
 
+def test_the_encoder_file_says_which_recordings_it_learned_from(finetune: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Store, "sources_digest", "of their files")
+    first = finetune("first")
+    monkeypatch.setattr(Store, "sources_digest", "of others")
+    second = finetune("second", "encoder=pretrained", f"encoder.path={first}", "audit.accept=[labels]")
+    for kind in ("ckpt", "safetensors"):
+        about, _ = read_encoder_file(second / "checkpoints" / f"last.{kind}")
+        assert about.sources == ("of their files", "of others")
+
+
 def test_the_encoder_file_says_whose_labels_it_learned_from(
     finetune: Run, tiles_train: Run, tone_store: Path, small_store: Path
 ) -> None:

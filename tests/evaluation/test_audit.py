@@ -229,6 +229,20 @@ def test_an_encoder_that_saw_the_store_itself_is_found(four: Windows) -> None:
     require([check], accept=["pretraining"])
 
 
+def test_an_encoder_that_saw_the_same_recordings_cut_otherwise_is_found(
+    four: Windows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(four, [0, 1])
+    monkeypatch.setitem(four.stores[0].attributes, "sources_digest", "same files")
+    (check,) = audit_pretraining("simclr", ["x"], [], four, plan, sources=["others", "same files"])
+    assert (check.name, check.passed, check.is_unknown) == ("pretraining", False, False)
+    assert check.detail == "simclr saw these recordings, without labels, in pre-training: four.h5"
+    (check,) = audit_pretraining("tuned", ["x"], [], four, plan, ["same files"], ["same files"])
+    assert (check.name, check.passed) == ("labels", False)
+    (check,) = audit_pretraining("simclr", ["x"], [], four, plan, sources=["others"])
+    assert (check.passed, check.is_unknown) == (True, True)
+
+
 def test_copies_between_the_stores_of_pre_training_and_of_the_task_are_found(four: Windows, tmp_path: Path) -> None:
     raw = noise(2)  # of `person c`
     trained = Windows([store(tmp_path / "pre.h5", {"z": noise(77), "y": -4 * raw}, ["person a", "someone"])])

@@ -199,6 +199,7 @@ class Checkpoint(Callback):
     def _about(trainer: Trainer, exported: ExportedEncoder) -> dict[str, Any]:
         windows = trainer.datamodule.windows  # type: ignore[attr-defined]
         first, digests = windows.stores[0], [store.digest for store in windows.stores]
+        sources = [store.sources_digest for store in windows.stores if store.sources_digest]
         has_labels = hasattr(trainer.datamodule, "plan")  # type: ignore[attr-defined]
         learns_labels = has_labels and not getattr(trainer.lightning_module, "is_frozen", False)
         return {
@@ -211,7 +212,8 @@ class Checkpoint(Callback):
                 "normalise": windows.normalise,
             },
             "stores": list(dict.fromkeys([*exported.stores, *digests])),
-            "labelled": list(dict.fromkeys([*exported.labelled, *(digests if learns_labels else [])])),
+            "labelled": list(dict.fromkeys([*exported.labelled, *(digests + sources if learns_labels else [])])),
+            "sources": list(dict.fromkeys([*exported.sources, *sources])),
             "source": exported.source,
             "protocol": trainer.datamodule.plan.hash if has_labels else "",  # type: ignore[attr-defined]
         }

@@ -89,7 +89,8 @@ class PretrainedEncoder(nn.Module):
         if self.is_fresh:
             return ExportedEncoder(self.network, self.architecture, rate)
         source = f"{about.source} ({about.licence})" if about.source and about.licence else about.source
-        return ExportedEncoder(self.network, self.architecture, rate, about.stores, about.labelled, source)
+        seen = about.stores, about.labelled, about.sources
+        return ExportedEncoder(self.network, self.architecture, rate, *seen, source)
 
     def forward(self, signal: Tensor) -> Tensor:
         """Embed windows.

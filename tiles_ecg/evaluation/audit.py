@@ -117,6 +117,7 @@ def audit_pretraining(
     windows: Windows,
     plan: Plan,
     labelled: Sequence[str] = (),
+    sources: Sequence[str] = (),
 ) -> list[Check]:
     """Check whether an encoder saw, in training, what it is judged on.
 
@@ -126,7 +127,9 @@ def audit_pretraining(
         trained: Those stores, or as many of them as are at hand; those prepared alike together.
         windows: That are judged on.
         plan: Of the protocol.
-        labelled: Digests of those whose labels it learned from.
+        labelled: Digests, of stores or of sources, of those whose labels it learned from.
+        sources: Digests of what the stores were made from: by these a store of the same recordings is known that was
+            prepared otherwise.
 
     Returns:
         Checks named `pretraining`, or `labels` where it saw recordings with their labels.
@@ -136,7 +139,8 @@ def audit_pretraining(
         same = [
             store.path.name
             for store in windows.stores
-            if store.digest in digests and (store.digest in labelled) == (name == "labels")
+            if (store.digest in digests or store.sources_digest in sources)
+            and bool({store.digest, store.sources_digest} & set(labelled)) == (name == "labels")
         ]
         if same:
             checks.append(Check(name, False, f"{encoder_name} saw these recordings, {how}: {named(same)}"))

@@ -28,7 +28,7 @@ def audit_encoder(candidate: Candidate, at_hand: Sequence[str], windows: Windows
         if store.digest in about.stores:
             alike.setdefault((store.sample_rate, store.window_length, store.n_leads), {})[store.digest] = store
     trained = [Windows([store.path for store in stores.values()], "none") for stores in alike.values()]
-    return audit_pretraining(candidate.name, about.stores, trained, windows, plan, about.labelled)
+    return audit_pretraining(candidate.name, about.stores, trained, windows, plan, about.labelled, about.sources)
 
 
 def _opened(path: str) -> Store | None:
