@@ -97,15 +97,15 @@ def import_model(model: str | Path, folder: Path, wishes: Wishes | None = None) 
         licence=wishes.licence or about.licence,
         source=wishes.source or about.source,
     )
-    results = _results(wishes.report, wishes.report_name or about.name) if wishes.report else ""
+    results = _results(wishes.report, wishes.report_name or about.name, about.digest) if wishes.report else ""
     card = model_card(about, int(network.embedding_dim), results, _remarks(wishes.remarks))  # type: ignore[arg-type]
     return write_model(folder, about, weights, card, wishes.overwrite)
 
 
-def _results(report: Path, encoder: str) -> str:
+def _results(report: Path, encoder: str, digest: str) -> str:
     from tiles_ecg.model_results import read_results, results_text
 
-    return results_text(read_results(report), encoder, report)
+    return results_text(read_results(report), encoder, digest, report)
 
 
 def _remarks(file: Path | None) -> str:

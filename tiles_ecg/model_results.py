@@ -26,6 +26,7 @@ class Result:
         value: NaN where it is not defined.
         interval: `[low, high]`, 95 % over subjects; empty where there is none.
         n_subjects: That it was judged on.
+        weights: Digest of the encoder's weights; empty for a control, and in a report of before there were any.
     """
 
     task: str
@@ -37,6 +38,7 @@ class Result:
     value: float
     interval: str
     n_subjects: str
+    weights: str = ""
 
     @property
     def method(self) -> str:
@@ -72,21 +74,29 @@ def read_results(file: str | Path) -> list[Result]:
         raise EncoderFileError(f"{file}: damaged ({error}); give the results.csv of tiles-report") from error
 
 
-def results_text(results: Sequence[Result], encoder: str, source: str | Path) -> str:
+def results_text(results: Sequence[Result], encoder: str, digest: str, source: str | Path) -> str:
     """Markdown: a table of all methods on each task that the encoder was judged on, and where it is behind.
 
     Args:
         results: See `read_results`.
         encoder: What the report calls this one.
+        digest: Of its weights.
         source: The file, for errors.
 
     Raises:
-        EncoderFileError: If the report has no encoder of that name.
+        EncoderFileError: If the report has no encoder of that name, or of other weights.
     """
     own = {(result.task, result.protocol) for result in results if _is_own(result, encoder)}
     if not own:
         names = ", ".join(dict.fromkeys(result.encoder for result in results if result.role == "encoder")) or "none"
         raise EncoderFileError(f"{source}: no encoder {encoder!r} in it; give --report-name, one of {names}")
+    weights = {result.weights for result in results if _is_own(result, encoder)}
+    others = sorted(weights - {digest, ""})
+    if others:
+        raise EncoderFileError(
+            f"{source}: {encoder} there has the weights {', '.join(others)}, this model {digest}; judge this one, or "
+            "give --report-name, what the report calls it"
+        )
     lines = [
         "The metric that decides each task, with its 95 % interval over subjects; nested cross-validation by subject,",
         "the same folds for all methods of a task. This encoder is in bold; the others are its controls and rivals.",
@@ -100,6 +110,11 @@ def results_text(results: Sequence[Result], encoder: str, source: str | Path) ->
         of_task.sort(key=lambda result: (not _is_own(result, encoder), result.role != "encoder"))
         lines += [_line(result, is_own=_is_own(result, encoder)) for result in of_task]
         behind += _behind(of_task, encoder)
+    if "" in weights:
+        lines += [
+            "",
+            "The report does not say of which weights these numbers are: its makers' word ties them to these.",
+        ]
     lines += ["", *(["Where it is behind:", "", *behind] if behind else ["No other method here has a better value."])]
     return "\n".join(lines)
 
@@ -116,6 +131,7 @@ def _result(row: dict[str, str]) -> Result:
         float(row["value"]) if row["value"] else float("nan"),
         f"[{', '.join(bounds)}]" if len(bounds) == 2 else "",
         row[_COUNTED],
+        row.get("weights") or "",
     )
 
 

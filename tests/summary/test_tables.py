@@ -219,3 +219,13 @@ def test_the_sheet_has_a_line_for_each_method_and_metric(
     assert float(first["low"]) <= float(first["value"]) <= float(first["high"])
     assert (first["n_subjects"], first["n_examples"], first["folds"], first["seeds"]) == ("20", "80", "5", "1")
     assert rows[-1]["training_subjects"] == "3"
+
+
+def test_the_sheet_says_of_which_weights_an_encoder_is(
+    tmp_path: Path, run_folder: Fabricate, fabricate: Fabricate
+) -> None:
+    facts = {"resnet8": {"path": "runs/a", "digest": "01ab"}, "untrained": {"digest": "none of its own"}}
+    run_folder(tmp_path / "run", [fabricate(), fabricate(UNTRAINED)], encoders=facts)
+    found = standing(sections(find_runs([tmp_path])[0])[0], 50)
+    rows = list(csv.DictReader(io.StringIO(tables.results([found]))))
+    assert {(row["encoder"], row["weights"]) for row in rows} == {("resnet8", "01ab"), ("untrained", "")}

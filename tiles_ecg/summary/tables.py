@@ -17,9 +17,10 @@ from tiles_ecg.summary.standing import Comparison, Point, Row, Standing
 
 COLUMNS = (
     "task", "protocol", "encoder", "head", "role", "training_subjects", "metric", "value", "low", "high",
-    "n_subjects", "n_examples", "folds", "folds_of_protocol", "seeds", "draws",
+    "n_subjects", "n_examples", "folds", "folds_of_protocol", "seeds", "draws", "weights",
 )  # fmt: skip
-"""Of `results.csv`; `training_subjects` is empty where all had labels, and numbers where there are none."""
+"""Of `results.csv`; `training_subjects` is empty where all had labels, and numbers where there are none. `weights`
+is the digest of an encoder's weights before any fine-tuning."""
 
 
 def overview(standings: Sequence[Standing], titles: Sequence[str]) -> Table:
@@ -191,12 +192,21 @@ def _result_lines(standing: Standing) -> Iterator[list[str]]:
         for name, estimate in row.estimates.items():
             method = [entry.method.encoder, entry.method.head, entry.method.role, ""]
             counts = [entry.n_examples, entry.n_folds, n_folds, entry.n_seeds, 1]
-            yield _result_line([*start, *method, name], estimate, counts)
+            yield [*_result_line([*start, *method, name], estimate, counts), _weights(standing.section, entry.method)]
     for point in standing.points:
         if not point.is_full:
             method = [point.method.encoder, point.method.head, point.method.role, str(point.n_subjects)]
             counts = [point.n_examples, n_folds, n_folds, point.n_seeds, point.n_draws]
-            yield _result_line([*start, *method, standing.metric.name], point.estimate, counts)
+            line = _result_line([*start, *method, standing.metric.name], point.estimate, counts)
+            yield [*line, _weights(standing.section, point.method)]
+
+
+def _weights(section: Section, method: Method) -> str:
+    """Digest of an encoder's weights; where runs of one name differ in it, each."""
+    if method.role != "encoder":
+        return ""
+    facts = (run.encoders.get(method.encoder, {}) for run in section.runs)
+    return " ".join(dict.fromkeys(str(known["digest"]) for known in facts if known.get("digest")))
 
 
 def _result_line(names: list[str], estimate: Estimate, counts: list[int]) -> list[str]:
