@@ -111,6 +111,13 @@ def test_several_draws_of_untrained_weights_are_told_apart_by_their_seed(tiles_e
     assert not np.array_equal(first.score, second.score)
 
 
+def test_the_untrained_control_can_be_left_out_and_is_then_told_to_be_missing(tiles_evaluate: Run) -> None:
+    folder = tiles_evaluate("run", "controls.untrained_seeds=0", "label_efficiency.subjects=[]", "report=true")
+    assert methods(folder) == {"majority_none", "heart-rate-and-HRV_linear"}
+    (row,) = [line for line in (folder / "report.md").read_text().splitlines() if line.startswith("| untrained |")]
+    assert "not run" in row
+
+
 def test_an_encoder_option_and_named_paths_stand_side_by_side(tiles_evaluate: Run, tiles_train: Run) -> None:
     trained = tiles_train("trained")
     folder = tiles_evaluate(

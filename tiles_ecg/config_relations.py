@@ -22,7 +22,7 @@ _RANGES: dict[str, Any] = {  # keys of the root, and ends of the keys of torch a
     "overwrite": bool,
     "dataset.store": str | list[str] | None,
     "encoders": list[str] | dict[str, Any] | None,
-    "controls.untrained_seeds": PositiveInt,
+    "controls.untrained_seeds": NonNegativeInt,
     "controls.scratch_steps": NonNegativeInt,
     "label_efficiency.subjects": Literal["auto"] | list[PositiveInt],
     "label_efficiency.draws": PositiveInt,
