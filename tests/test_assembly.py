@@ -60,7 +60,7 @@ def part(
         }
         facts = [{**defaults, **{k: v for k, v in r.items() if k != "windows"}} for r in recordings]
         description = {"key": key, "content": key, "recordings": facts, "dropped": {}, "notes": [], "n_windows": n}
-        written.describe({**description, "stamp": [], "read_s": 100.0, "n_leads": n_leads, **known})
+        written.describe({**description, "read_s": 100.0, "n_leads": n_leads, **known})
     return PartReader(folder / f"{key}.part")
 
 

@@ -81,22 +81,27 @@ def test_the_store_holds_every_source_in_order_of_its_key(tmp_path: Path) -> Non
     assert store.config == {**CONFIG, "plan": store.config["plan"]}
 
 
-def test_stores_of_the_same_files_are_known_by_them_however_they_were_prepared(tmp_path: Path) -> None:
-    def sources_digest(store: str, content: str, config: dict[str, Any] | None = None) -> str:
-        (tmp_path / "a.dat").write_text(content)
-        reader = MadeReader({"a": [made(1)], "b": [made(2)]}, files=dict.fromkeys("ab", (tmp_path / "a.dat",)))
-        return run(reader, tmp_path / store, config).sources_digest
+def test_a_store_is_known_by_the_files_that_hold_its_signals_however_it_was_prepared(tmp_path: Path) -> None:
+    def fingerprints(store: str, keys: str, root: Path, labels: str, **config: Any) -> frozenset[str]:
+        root.mkdir(exist_ok=True)
+        (root / "labels.csv").write_text(labels)
+        files = {}
+        for key in keys:
+            (root / f"{key}.dat").write_text(f"many samples of {key}")
+            (root / f"{key}.atr").write_text(f"beats {key}")
+            files[key] = (root / f"{key}.dat", root / f"{key}.atr", root / "labels.csv", root / "not.there")
+        reader = MadeReader({key: [made(ord(key))] for key in keys}, files=files)
+        return run(reader, tmp_path / store, {**CONFIG, **config}).fingerprints
 
-    digest = sources_digest("one.h5", "samples")
-    assert len(digest) == 32
-    assert sources_digest("two.h5", "samples", {**CONFIG, "preparation": {"window_s": 20}}) == digest
-    assert Store(tmp_path / "two.h5").digest != Store(tmp_path / "one.h5").digest
-    assert sources_digest("three.h5", "others") != digest
+    one = fingerprints("one.h5", "ab", tmp_path / "data", "a long table of labels, longer than a signal")
+    assert len(one) == 2
+    assert fingerprints("two.h5", "ab", tmp_path / "moved", "", preparation={"window_s": 20}) == one
+    assert fingerprints("more.h5", "abc", tmp_path / "data", "others") > one
+    assert not fingerprints("others.h5", "cd", tmp_path / "data", "labels") & one
 
 
-def test_recordings_without_files_are_not_known_by_them(tmp_path: Path) -> None:
-    one, two = (run(MadeReader({"a": [made(seed)]}), tmp_path / f"{seed}.h5") for seed in (1, 2))
-    assert (one.sources_digest, two.sources_digest) == ("", "")
+def test_recordings_without_files_have_no_fingerprint(tmp_path: Path) -> None:
+    assert run(MadeReader({"a": [made(1)]}), tmp_path / "s.h5").fingerprints == frozenset()
 
 
 def test_two_jobs_give_the_same_bytes_as_one(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ Change = Callable[[dict], object]
 
 @pytest.fixture
 def about(write_encoder: Write) -> EncoderFile:
-    return replace(read_encoder_file(write_encoder(labelled=["0123"], protocol="ab12"))[0], name="small", licence="MIT")
+    seen = {"labelled": ["0123"], "sources": "5a 6b", "labelled_sources": "6b"}
+    return replace(read_encoder_file(write_encoder(**seen, protocol="ab12"))[0], name="small", licence="MIT")
 
 
 @pytest.fixture
@@ -43,7 +44,8 @@ def test_it_holds_three_files_and_the_tensors_of_the_network_alone(model: Path, 
     assert set(plain) == set(read_encoder_file(about.path)[1])
     config = json.loads((model / CONFIG).read_text())
     assert config["architecture"] == about.architecture
-    assert config["training"] == {"stores": ["0123"], "labelled": ["0123"], "protocol": "ab12", "step": 7}
+    stores = {"stores": ["0123"], "labelled": ["0123"], "sources": "5a 6b", "labelled_sources": "6b"}
+    assert config["training"] == {**stores, "protocol": "ab12", "step": 7}
     assert config["weights_digest"] == about.digest
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from tiles_ecg.fingerprint import fingerprints
 from tiles_ecg.inventory import Inventory, take_inventory
 from tiles_ecg.label import Label, encode
 from tiles_ecg.part import PartReader
@@ -76,10 +77,11 @@ def assemble(
         read_s = sum(part.description["read_s"] for part in parts)
         summary = summary_of(columns, read_s, window_length / sample_rate, dropped, failed, notes)
         writer.write_columns(columns | statistics | inventory.columns())
+        writer.write_columns(
+            {"source/fingerprint": fingerprints([part.description.get("files", []) for part in parts])}
+        )
         for label in labels:
             writer.write_label(label)
-        content = {p.description["key"]: p.description["content"] for p in parts}
-        has_files = all(p.description["stamp"] for p in parts)  # what is generated has its content in the config alone
         used = [inventory.recordings[number] for number in np.unique(columns["window/recording"]).tolist()]
         writer.write_attributes(
             {
@@ -88,8 +90,7 @@ def assemble(
                 "unit": _one_of({r["unit"] for r in used}, "mixed"),
                 "leads": json.dumps(_lead_names(used)),
                 "config": json.dumps(config, default=str),
-                "digest": digest_of(config, content),
-                "sources_digest": _hash(sorted(content.items())) if has_files else "",
+                "digest": digest_of(config, {p.description["key"]: p.description["content"] for p in parts}),
                 "dropped": json.dumps(dropped),
                 "notes": json.dumps(notes),
                 "summary": json.dumps(summary),
@@ -108,11 +109,7 @@ def package_version() -> str:
 
 def digest_of(config: Mapping[str, Any], content: Mapping[str, str]) -> str:
     """Hash of a config (without where its files lie) and of the content of its sources."""
-    return _hash([_without_places(config), sorted(content.items())])
-
-
-def _hash(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, default=str)
+    text = json.dumps([_without_places(config), sorted(content.items())], sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tiles_ecg.encoder.encoder_description import EncoderFile, EncoderFileError, weights_digest
+from tiles_ecg.fingerprint import kept
 
 MODEL_FORMAT = "tiles_ecg model"
 MODEL_FORMAT_VERSION = "1"
@@ -21,7 +22,7 @@ CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 _PARTS = {CONFIG, WEIGHTS, CARD}
 _RENAMED = {"encoder": "architecture", "preprocessing": "preprocessing"}
 """Keys of an encoder's description that have a name of their own in `config.json`; the rest is in `training`."""
-_TRAINING = ("stores", "labelled", "sources", "protocol", "step")
+_TRAINING = ("stores", "labelled", "sources", "labelled_sources", "protocol", "step")
 _TEXTS = ("name", "licence", "source")
 
 
@@ -150,7 +151,8 @@ def _write_parts(folder: Path, about: EncoderFile, weights: Mapping[str, Tensor]
     from tiles_ecg.checkpoint_file import write_encoder
 
     training: dict[str, Any] = {"stores": list(about.stores), "labelled": list(about.labelled)}
-    training |= {"sources": list(about.sources), "protocol": about.protocol, "step": about.step}
+    training |= {"sources": kept(about.sources), "labelled_sources": kept(about.labelled_sources)}
+    training |= {"protocol": about.protocol, "step": about.step}
     texts = {"name": about.name, "licence": about.licence, "source": about.source}
     facts = {"architecture": about.architecture, "preprocessing": about.preprocessing}
     config = {

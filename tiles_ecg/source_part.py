@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tiles_ecg.fingerprint import DIGITS, File
 from tiles_ecg.label import encode
 from tiles_ecg.part import Part
 from tiles_ecg.preparation import Preparation
@@ -119,13 +120,14 @@ def _fill(part: Part, reader: Reader, preparation: Preparation, source: Source) 
         notes += [note for note in recording.notes if note not in notes]
         n_windows += len(prepared.signal)
         read_s += len(recording.signal) * recording.signal.shape[-1] / recording.sample_rate
-    content = _content_digest(source)
+    content, files = _content(source)
     if stamp(source) != before:
         raise RecordingError(f"{source.key}: changed while it was read; run the same command again")
     return {
         "key": source.key,
         "stamp": before,
         "content": content,
+        "files": files,
         "recordings": list(recordings.values()),
         "dropped": dict(+dropped),
         "notes": notes,
@@ -164,14 +166,20 @@ def stamp(source: Source) -> list[list[Any]]:
     return [[str(file), stat.st_size, stat.st_mtime_ns] for file, stat in found]
 
 
-def _content_digest(source: Source) -> str:
+def _content(source: Source) -> tuple[str, list[File]]:
+    """Hash of the source's key and of all its files; and of each file by itself."""
     digest = hashlib.blake2b(source.key.encode(), digest_size=16)
-    for file in source.files:
-        if Path(file).exists():
-            with Path(file).open("rb") as stream:
+    files = []
+    for file in map(Path, source.files):
+        if file.exists():
+            own, n_bytes = hashlib.blake2b(digest_size=DIGITS // 2), 0
+            with file.open("rb") as stream:
                 while block := stream.read(1 << 20):
                     digest.update(block)
-    return digest.hexdigest()
+                    own.update(block)
+                    n_bytes += len(block)
+            files.append((str(file), n_bytes, own.hexdigest()))
+    return digest.hexdigest(), files
 
 
 def _window_digests(signal: NDArray[np.float32]) -> NDArray[np.uint64]:

@@ -127,13 +127,14 @@ class Store:
         """Hash of what the store was made from: its sources' content and the prepare config."""
         return str(self.attributes["digest"])
 
-    @property
-    def sources_digest(self) -> str:
-        """Hash of its sources' content alone: equal for stores of the same recordings, however they were prepared.
+    @cached_property
+    def fingerprints(self) -> frozenset[str]:
+        """Of the files that it was made from, one for each source: see `tiles_ecg.fingerprint`.
 
-        Empty where they are generated, without files, and in a store that was prepared before there was one.
+        Empty where recordings are generated, without files, and in a store that was prepared before there were any.
         """
-        return str(self.attributes.get("sources_digest", ""))
+        with h5py.File(self.path, "r") as file:
+            return frozenset(_strings(file["source/fingerprint"])) if "source/fingerprint" in file else frozenset()
 
     @cached_property
     def config(self) -> dict[str, Any]:

@@ -57,14 +57,21 @@ def test_the_encoder_file_says_what_its_input_needs(tiles_train: Run, small_stor
     assert about["step"] == 4
 
 
-def test_the_encoder_file_says_which_recordings_it_learned_from(finetune: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "sources_digest", "of their files")
+def test_the_encoder_file_says_which_recordings_it_learned_from(
+    finetune: Run, tiles_train: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sources(folder: Path) -> tuple[frozenset[str], frozenset[str]]:
+        files = [folder / "checkpoints" / f"last.{kind}" for kind in ("ckpt", "safetensors")]
+        (found,) = {(about.sources, about.labelled_sources) for about, _ in map(read_encoder_file, files)}
+        return found
+
+    monkeypatch.setattr(Store, "fingerprints", frozenset(["a", "b"]))
+    assert sources(tiles_train("pre-trained")) == ({"a", "b"}, set())
     first = finetune("first")
-    monkeypatch.setattr(Store, "sources_digest", "of others")
-    second = finetune("second", "encoder=pretrained", f"encoder.path={first}", "audit.accept=[labels]")
-    for kind in ("ckpt", "safetensors"):
-        about, _ = read_encoder_file(second / "checkpoints" / f"last.{kind}")
-        assert about.sources == ("of their files", "of others")
+    monkeypatch.setattr(Store, "fingerprints", frozenset(["c"]))
+    further = ("encoder=pretrained", f"encoder.path={first}", "audit.accept=[labels]")
+    assert sources(finetune("second", *further)) == ({"a", "b", "c"}, {"a", "b", "c"})
+    assert sources(finetune("probed", "objective=probe", *further)) == ({"a", "b", "c"}, {"a", "b"})
 
 
 def test_the_encoder_file_says_whose_labels_it_learned_from(

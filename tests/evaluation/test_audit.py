@@ -15,7 +15,6 @@ from tiles_ecg.dataset.windows import Windows
 from tiles_ecg.evaluation.audit import (
     Check,
     LeakError,
-    audit_pretraining,
     audit_split,
     check_sealed,
     require,
@@ -23,6 +22,7 @@ from tiles_ecg.evaluation.audit import (
     sealed_value,
 )
 from tiles_ecg.evaluation.duplicates import Duplicate, inseparable_subjects, near_duplicates
+from tiles_ecg.evaluation.pretraining import Seen, audit_pretraining
 from tiles_ecg.ingest import prepare
 from tiles_ecg.preparation import Preparation
 from tiles_ecg.protocol import Fold, Plan, Protocol
@@ -221,7 +221,7 @@ def test_a_copied_recording_under_another_name_is_found_and_mended(
 
 def test_an_encoder_that_saw_the_store_itself_is_found(four: Windows) -> None:
     plan = plan_of(four, [0, 1])
-    (check,) = audit_pretraining("simclr", ["x", four.stores[0].digest], None, four, plan)
+    (check,) = audit_pretraining("simclr", Seen(["x", four.stores[0].digest]), [], four, plan)
     assert not check.passed
     assert check.detail == "simclr saw these recordings, without labels, in pre-training: four.h5"
     with pytest.raises(LeakError, match=r"audit\.accept=\[pretraining\]"):
@@ -229,18 +229,45 @@ def test_an_encoder_that_saw_the_store_itself_is_found(four: Windows) -> None:
     require([check], accept=["pretraining"])
 
 
-def test_an_encoder_that_saw_the_same_recordings_cut_otherwise_is_found(
-    four: Windows, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("judged", "told"), [("abcd", "4 of the 4"), ("axyz", "1 of the 4")])
+def test_an_encoder_that_saw_some_of_the_same_files_is_found_however_they_were_cut(
+    four: Windows, monkeypatch: pytest.MonkeyPatch, judged: str, told: str
 ) -> None:
-    plan = plan_of(four, [0, 1])
-    monkeypatch.setitem(four.stores[0].attributes, "sources_digest", "same files")
-    (check,) = audit_pretraining("simclr", ["x"], [], four, plan, sources=["others", "same files"])
+    plan, files = plan_of(four, [0, 1]), frozenset("abcdef")
+    monkeypatch.setitem(four.stores[0].__dict__, "fingerprints", frozenset(judged))
+    (check,) = audit_pretraining("simclr", Seen(["x"], sources=files), [], four, plan)
     assert (check.name, check.passed, check.is_unknown) == ("pretraining", False, False)
-    assert check.detail == "simclr saw these recordings, without labels, in pre-training: four.h5"
-    (check,) = audit_pretraining("tuned", ["x"], [], four, plan, ["same files"], ["same files"])
+    assert check.detail == (
+        "simclr saw these recordings, without labels, in pre-training: "
+        f"four.h5 (at least {told} files it was made from)"
+    )
+    (check,) = audit_pretraining("tuned", Seen(["x"], ["x"], files, frozenset("a")), [], four, plan)
     assert (check.name, check.passed) == ("labels", False)
-    (check,) = audit_pretraining("simclr", ["x"], [], four, plan, sources=["others"])
+    (check,) = audit_pretraining("simclr", Seen(["x"], sources=frozenset("gh")), [], four, plan)
     assert (check.passed, check.is_unknown) == (True, True)
+
+
+def test_labels_learned_from_a_recut_of_a_store_are_found_by_copies_in_it(
+    four: Windows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = Windows([store(tmp_path / "pre.h5", {"z": noise(77), "y": -4 * noise(2)})])
+    monkeypatch.setitem(trained.stores[0].__dict__, "fingerprints", frozenset("s"))
+    seen = Seen([trained.stores[0].digest, "recut"], ["recut"], frozenset("s"), frozenset("s"))
+    leak, _ = audit_pretraining("tuned", seen, [trained], four, plan_of(four, [0, 1, 4, 5]))
+    assert (leak.name, leak.passed) == ("labels", False)
+
+
+def test_a_store_that_was_seen_does_not_hide_copies_in_another(four: Windows, tmp_path: Path) -> None:
+    other = store(tmp_path / "other.h5", {"e": noise(78), "f": noise(79)})
+    both = Windows([four.stores[0].path, other])
+    tuned = Windows([store(tmp_path / "tuned.h5", {"z": noise(77), "y": -4 * noise(79)})])
+    seen = Seen([four.stores[0].digest, tuned.stores[0].digest], [tuned.stores[0].digest])
+    plan = plan_of(both, [0, 1, *range(len(four), len(both))])
+    found = audit_pretraining("tuned", seen, [tuned], both, plan)
+    assert [(check.name, check.passed) for check in found if not check.is_unknown] == [
+        ("pretraining", False),
+        ("labels", False),
+    ]
 
 
 def test_copies_between_the_stores_of_pre_training_and_of_the_task_are_found(four: Windows, tmp_path: Path) -> None:
@@ -248,7 +275,7 @@ def test_copies_between_the_stores_of_pre_training_and_of_the_task_are_found(fou
     trained = Windows([store(tmp_path / "pre.h5", {"z": noise(77), "y": -4 * raw}, ["person a", "someone"])])
     plan = plan_of(four, [0, 1, 4, 5])
     digests = [trained.stores[0].digest]
-    (check,) = audit_pretraining("simclr", digests, [trained], four, plan)
+    (check,) = audit_pretraining("simclr", Seen(digests), [trained], four, plan)
     assert not check.passed
     assert check.detail.startswith(
         "simclr saw, without labels, in pre-training windows of 1 of 2 recordings that are judged on (2 pairs of "
@@ -256,23 +283,23 @@ def test_copies_between_the_stores_of_pre_training_and_of_the_task_are_found(fou
     )
     assert "1 subject ids stand in both (person a), of the same people or not" in check.detail
     only_d = plan_of(four, [6, 7])  # `person c` is not judged on
-    (check,) = audit_pretraining("simclr", digests, [trained], four, only_d)
+    (check,) = audit_pretraining("simclr", Seen(digests), [trained], four, only_d)
     assert check.passed
     assert not check.is_unknown
 
 
 def test_labels_of_what_is_judged_on_are_not_taken_for_pre_training(four: Windows, tmp_path: Path) -> None:
     plan, digest = plan_of(four, [0, 1, 4, 5]), four.stores[0].digest
-    (check,) = audit_pretraining("tuned", ["x", digest], [], four, plan, labelled=[digest])
+    (check,) = audit_pretraining("tuned", Seen(["x", digest], [digest]), [], four, plan)
     assert (check.name, check.passed) == ("labels", False)
     assert check.detail == "tuned saw these recordings, with labels, in fine-tuning: four.h5"
     with pytest.raises(LeakError, match="labels: tuned saw these recordings"):
         require([check], accept=["pretraining"])
-    (check,) = audit_pretraining("tuned", ["x", digest], [], four, plan, labelled=["x"])
+    (check,) = audit_pretraining("tuned", Seen(["x", digest], ["x"]), [], four, plan)
     assert check.name == "pretraining"
     copied = Windows([store(tmp_path / "tuned.h5", {"z": noise(77), "y": -4 * noise(2)})])
     digests = [copied.stores[0].digest]
-    (check,) = audit_pretraining("tuned", digests, [copied], four, plan, labelled=digests)
+    (check,) = audit_pretraining("tuned", Seen(digests, digests), [copied], four, plan)
     assert (check.name, check.passed) == ("labels", False)
     assert check.detail.startswith("tuned saw, with labels, in fine-tuning windows of 1 of 2 recordings")
 
@@ -293,17 +320,17 @@ def test_what_is_not_at_hand_is_unknown(
     four: Windows, small_store: Path, tmp_path: Path, make_store: MakeStore
 ) -> None:
     plan, trained = plan_of(four, [0, 1]), Windows([small_store])
-    (check,) = audit_pretraining("simclr", ["x"], [], four, plan)
+    (check,) = audit_pretraining("simclr", Seen(["x"]), [], four, plan)
     assert check.passed
     assert check.is_unknown
     assert "1 of 1 stores that simclr was trained on are not at hand: give audit.pretraining=[FILE.h5]" in check.detail
-    known, unknown = audit_pretraining("simclr", ["x", trained.stores[0].digest], [trained], four, plan)
+    known, unknown = audit_pretraining("simclr", Seen(["x", trained.stores[0].digest]), [trained], four, plan)
     assert (known.passed, known.is_unknown, unknown.is_unknown) == (True, False, True)
-    (check,) = audit_pretraining("foreign", [], [], four, plan)
+    (check,) = audit_pretraining("foreign", Seen(), [], four, plan)
     assert check.is_unknown
     assert "foreign does not say which stores it was trained on" in check.detail
     faster = Windows([make_store(tmp_path / "fast.h5", sample_rate=125.0, n_subjects=1, session_h=0.2)])
-    (check,) = audit_pretraining("simclr", [faster.stores[0].digest], [faster], four, plan)
+    (check,) = audit_pretraining("simclr", Seen([faster.stores[0].digest]), [faster], four, plan)
     assert check.passed
     assert check.is_unknown
     assert "125 and 100 Hz" in check.detail

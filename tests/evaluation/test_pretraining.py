@@ -28,7 +28,13 @@ def cohort(path: Path, seed: int = 5, low_hz: float = 0.5, window_s: float = 15.
 def candidate(*paths: Path, gone: str = "") -> Any:
     """Of an encoder that was trained on these stores, and on one that nobody has."""
     digests = [*(Store(path).digest for path in paths), *([gone] if gone else [])]
-    about = SimpleNamespace(stores=tuple(digests), store_paths=tuple(map(str, paths)), labelled=(), sources=())
+    about = SimpleNamespace(
+        stores=tuple(digests),
+        store_paths=tuple(map(str, paths)),
+        labelled=(),
+        sources=frozenset(),
+        labelled_sources=frozenset(),
+    )
     return SimpleNamespace(name="mine", about=about)
 
 

@@ -15,6 +15,7 @@ from tiles_ecg.callback.checkpoint_writer import CheckpointWriter, WriteFailure
 from tiles_ecg.callback.monitor import check_monitor
 from tiles_ecg.checkpoint_file import BEST, LAST, CheckpointError
 from tiles_ecg.encoder.encoder_file import ExportedEncoder
+from tiles_ecg.fingerprint import kept
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +200,7 @@ class Checkpoint(Callback):
     def _about(trainer: Trainer, exported: ExportedEncoder) -> dict[str, Any]:
         windows = trainer.datamodule.windows  # type: ignore[attr-defined]
         first, digests = windows.stores[0], [store.digest for store in windows.stores]
-        sources = [store.sources_digest for store in windows.stores if store.sources_digest]
+        sources = frozenset().union(*(store.fingerprints for store in windows.stores))
         has_labels = hasattr(trainer.datamodule, "plan")  # type: ignore[attr-defined]
         learns_labels = has_labels and not getattr(trainer.lightning_module, "is_frozen", False)
         return {
@@ -212,8 +213,9 @@ class Checkpoint(Callback):
                 "normalise": windows.normalise,
             },
             "stores": list(dict.fromkeys([*exported.stores, *digests])),
-            "labelled": list(dict.fromkeys([*exported.labelled, *(digests + sources if learns_labels else [])])),
-            "sources": list(dict.fromkeys([*exported.sources, *sources])),
+            "labelled": list(dict.fromkeys([*exported.labelled, *(digests if learns_labels else [])])),
+            "sources": kept(exported.sources | sources),
+            "labelled_sources": kept(exported.labelled_sources | (sources if learns_labels else frozenset())),
             "source": exported.source,
             "protocol": trainer.datamodule.plan.hash if has_labels else "",  # type: ignore[attr-defined]
         }

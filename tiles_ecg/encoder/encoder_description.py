@@ -13,9 +13,9 @@ from tiles_ecg.encoder.run_folder import trained_on
 
 KINDS = "a run folder, its .ckpt or .safetensors, or a model folder"
 REQUIRED = ("encoder", "preprocessing", "stores", "step")
-OPTIONAL = ("labelled", "sources", "protocol", "licence", "name", "source")
+OPTIONAL = ("labelled", "sources", "labelled_sources", "protocol", "licence", "name", "source")
 """Keys of a description; those that it may lack."""
-_TEXTS = ("protocol", "licence", "name", "source")
+_TEXTS = ("sources", "labelled_sources", "protocol", "licence", "name", "source")
 
 
 class EncoderFileError(Exception):
@@ -38,9 +38,10 @@ class EncoderFile:
             their digests. Empty where no config is at hand.
         step: Of the training.
         digest: Hash of the weights.
-        labelled: Those of `stores` and `sources` whose labels it learned from.
-        sources: Digests of what those stores were made from, which stores of the same recordings share, however they
-            were prepared. Empty where it is not known.
+        labelled: Those of `stores` whose labels it learned from.
+        sources: Fingerprints of the files that the stores were made from; see `tiles_ecg.fingerprint`. Empty where they
+            are not known.
+        labelled_sources: Those whose labels it learned from.
         protocol: Hash of the protocol by whose folds it was trained; empty where it learned without labels.
         licence: Of the weights, as SPDX spells it; empty where nobody said.
         name: What its makers call it, or empty.
@@ -55,7 +56,8 @@ class EncoderFile:
     step: int
     digest: str
     labelled: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
+    sources: frozenset[str] = frozenset()
+    labelled_sources: frozenset[str] = frozenset()
     protocol: str = ""
     licence: str = ""
     name: str = ""
@@ -71,8 +73,9 @@ class ExportedEncoder:
         architecture: Its config.
         sample_rate: Of its input, Hz; None for that of the stores.
         stores: Digests of what it was trained on before this run.
-        labelled: Those of them, and of `sources`, whose labels it learned from.
-        sources: Digests of what those stores were made from.
+        labelled: Those of them whose labels it learned from.
+        sources: Fingerprints of the files that those stores were made from.
+        labelled_sources: Those whose labels it learned from.
         source: Where weights that this package did not train came from, with their licence; or empty.
     """
 
@@ -81,7 +84,8 @@ class ExportedEncoder:
     sample_rate: float | None = None
     stores: tuple[str, ...] = ()
     labelled: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
+    sources: frozenset[str] = frozenset()
+    labelled_sources: frozenset[str] = frozenset()
     source: str = ""
 
 
@@ -108,17 +112,20 @@ def described(file: Path, about: Mapping[str, Any], weights: Mapping[str, Tensor
         raise EncoderFileError(f"{file}: n_leads = {n_leads} of its input; it must be a whole number > 0")
     if not isinstance(stores, list) or not isinstance(step, int):
         raise EncoderFileError(f"{file}: does not say what its encoder was trained on, and how long; give {KINDS}")
-    labelled, sources = about.get("labelled", []), about.get("sources", [])
-    if not isinstance(labelled, list) or not isinstance(sources, list):
-        raise EncoderFileError(f"{file}: does not say what its encoder learned from, and whose labels; give {KINDS}")
+    labelled = about.get("labelled", [])
+    if not isinstance(labelled, list):
+        raise EncoderFileError(f"{file}: does not say whose labels its encoder learned from; give {KINDS}")
     paths = trained_on(file, about.get("config"))
-    digests, with_labels, content = (tuple(map(str, listed)) for listed in (stores, labelled, sources))
+    digests, with_labels = (tuple(map(str, listed)) for listed in (stores, labelled))
     texts = {key: about.get(key, "") for key in _TEXTS}
     odd = [key for key, text in texts.items() if not isinstance(text, str)]
     if odd:
         raise EncoderFileError(f"{file}: {odd[0]} = {texts[odd[0]]} in its description; it must be a text")
     digest = weights_digest(weights)
-    return EncoderFile(file, architecture, preprocessing, digests, paths, step, digest, with_labels, content, **texts)
+    sources, with_labels_of = (frozenset(texts.pop(key).split()) for key in ("sources", "labelled_sources"))
+    return EncoderFile(
+        file, architecture, preprocessing, digests, paths, step, digest, with_labels, sources, with_labels_of, **texts
+    )
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:

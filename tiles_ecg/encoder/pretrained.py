@@ -89,7 +89,7 @@ class PretrainedEncoder(nn.Module):
         if self.is_fresh:
             return ExportedEncoder(self.network, self.architecture, rate)
         source = f"{about.source} ({about.licence})" if about.source and about.licence else about.source
-        seen = about.stores, about.labelled, about.sources
+        seen = about.stores, about.labelled, about.sources, about.labelled_sources
         return ExportedEncoder(self.network, self.architecture, rate, *seen, source)
 
     def forward(self, signal: Tensor) -> Tensor:

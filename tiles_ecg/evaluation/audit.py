@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiles_ecg.dataset.windows import Windows
-from tiles_ecg.evaluation.duplicates import Duplicate, near_duplicates, search_notes
+from tiles_ecg.evaluation.duplicates import Duplicate, search_notes
 from tiles_ecg.evaluation.sides import (
     common_subjects,
     common_time,
     compared_duplicates,
-    named,
     parted_duplicates,
     rows_of_store,
     splits_of,
@@ -42,7 +41,6 @@ ADVICE = {
 }
 """What would be right, by the name of the check."""
 MOST_LINES = 3
-WITH_LABELS, WITHOUT_LABELS = "with labels, in fine-tuning", "without labels, in pre-training"
 
 
 class LeakError(Exception):
@@ -108,84 +106,6 @@ def _recordings_without_subject(windows: Windows, rows: Indices) -> int:
         used = np.unique(store.recording[rows_of_store(windows, rows, number)])
         n += int((~store.read("recording/has_subject_id")[used].astype(bool)).sum())
     return n
-
-
-def audit_pretraining(
-    encoder_name: str,
-    digests: Sequence[str],
-    trained: Sequence[Windows],
-    windows: Windows,
-    plan: Plan,
-    labelled: Sequence[str] = (),
-    sources: Sequence[str] = (),
-) -> list[Check]:
-    """Check whether an encoder saw, in training, what it is judged on.
-
-    Args:
-        encoder_name: For the messages.
-        digests: Of the stores that it was trained on, as it says itself.
-        trained: Those stores, or as many of them as are at hand; those prepared alike together.
-        windows: That are judged on.
-        plan: Of the protocol.
-        labelled: Digests, of stores or of sources, of those whose labels it learned from.
-        sources: Digests of what the stores were made from: by these a store of the same recordings is known that was
-            prepared otherwise.
-
-    Returns:
-        Checks named `pretraining`, or `labels` where it saw recordings with their labels.
-    """
-    checks = []
-    for name, how in (("labels", WITH_LABELS), ("pretraining", WITHOUT_LABELS)):
-        same = [
-            store.path.name
-            for store in windows.stores
-            if (store.digest in digests or store.sources_digest in sources)
-            and bool({store.digest, store.sources_digest} & set(labelled)) == (name == "labels")
-        ]
-        if same:
-            checks.append(Check(name, False, f"{encoder_name} saw these recordings, {how}: {named(same)}"))
-    if checks:
-        return checks
-    at_hand = {store.digest for part in trained for store in part.stores}
-    n_stores, n_missing = len(set(digests)), len(set(digests) - at_hand)
-    checks = [_check_trained(encoder_name, part, windows, plan, labelled) for part in trained]
-    if digests and not n_missing:
-        return checks
-    missing = (
-        f"{n_missing} of {n_stores} stores that {encoder_name} was trained on are not at hand"
-        if digests
-        else f"{encoder_name} does not say which stores it was trained on"
-    )
-    detail = f"{missing}: give audit.pretraining=[FILE.h5]; whether it saw what it is judged on is unknown"
-    return [*checks, Check("pretraining", True, detail, is_unknown=True)]
-
-
-def _check_trained(encoder_name: str, trained: Windows, windows: Windows, plan: Plan, labelled: Sequence[str]) -> Check:
-    judged = np.unique(np.concatenate([fold.test for fold in plan.folds]))
-    rows = plan.target.row[plan.target.windows_of(judged)]
-    every = np.arange(len(trained))
-    try:
-        found = near_duplicates(trained, every, windows, rows)
-    except ValueError as error:
-        detail = f"{encoder_name}: whether it saw what it is judged on is unknown; {error}"
-        return Check("pretraining", True, detail, is_unknown=True)
-    subject_ids = {windows.subject_id[number] for number in np.unique(windows.subject[rows]).tolist()}
-    shared = sorted(subject_ids & set(trained.subject_id))
-    notes = search_notes(trained, every, windows, rows)
-    notes += [f"{len(shared):,} subject ids stand in both ({named(shared)}), of the same people or not"] * bool(shared)
-    if not found:
-        first = f"{encoder_name}: no window that is judged on is a near-duplicate of one it was trained on"
-        return Check("pretraining", True, "; ".join([first, *notes]))
-    stores = np.searchsorted(trained.first_row, [duplicate.first for duplicate in found], side="right") - 1
-    has_labels = any(trained.stores[number].digest in labelled for number in np.unique(stores).tolist())
-    n_recordings = len({int(windows.recording[duplicate.second]) for duplicate in found})
-    subjects = dict.fromkeys(windows.subject_id[windows.subject[duplicate.second]] for duplicate in found)
-    first = (
-        f"{encoder_name} saw, {WITH_LABELS if has_labels else WITHOUT_LABELS} windows of {n_recordings:,} of "
-        f"{len(np.unique(windows.recording[rows])):,} recordings that are judged on ({len(found):,} pairs of "
-        f"near-duplicates), of {named(list(subjects))}"
-    )
-    return Check("labels" if has_labels else "pretraining", False, "; ".join([first, *notes]))
 
 
 def require(checks: Sequence[Check], accept: Sequence[str] = ()) -> None:

@@ -48,7 +48,6 @@ class EncoderArtifact:
             "step": about.step,
             "stores": list(about.stores),
             "labelled": list(about.labelled),
-            "sources": list(about.sources),
             "weights_digest": about.digest,
             "sha256": hashlib.sha256(self.file.read_bytes()).hexdigest(),
         }

@@ -1,4 +1,4 @@
-"""Numbers of experiments/first-evaluation, taken anew from the raw recordings by plain scikit-learn."""
+"""Numbers that experiments/ reports, taken anew from the raw recordings by plain scikit-learn."""
 
 import csv
 from pathlib import Path
@@ -20,8 +20,9 @@ from tiles_ecg.config import config_directory, register_resolvers
 from tiles_ecg.dataset.windows import Windows
 from tiles_ecg.ingest import prepare
 from tiles_ecg.protocol import Plan, Protocol
+from tiles_ecg.trained_encoder import load_encoder
 
-RESULTS = Path(__file__).parents[1] / "experiments" / "first-evaluation" / "results.csv"
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 PENALTIES = (1.0, 0.1, 1e-2, 1e-3, 1e-4)  # as docs/evaluation.md says, relative to the mean loss
 SEEDS = (0, 1, 2)  # of the untrained encoders
 
@@ -47,8 +48,8 @@ def plan_of(windows: Windows, task: str) -> Plan:
     return Protocol().plan(windows, target)
 
 
-def published(task: str, encoder: str, metric: str) -> dict[str, str]:
-    with RESULTS.open(newline="") as file:
+def published(experiment: str, task: str, encoder: str, metric: str) -> dict[str, str]:
+    with (EXPERIMENTS / experiment / "results.csv").open(newline="") as file:
         rows = [
             row
             for row in csv.DictReader(file)
@@ -112,7 +113,7 @@ def intervals_of(windows: Windows) -> NDArray[np.float64]:
 
 def test_the_auroc_of_sex_from_heart_rate_features(windows: Windows) -> None:
     plan = plan_of(windows, "ecgiddb_sex")
-    row = published("ecgiddb_sex", "heart rate and HRV", "auroc")
+    row = published("first-evaluation", "ecgiddb_sex", "heart rate and HRV", "auroc")
     assert plan.hash == row["protocol"]
     x = intervals_of(windows)[plan.target.row]
     truth, said = nested(x, plan, logistic, lambda model, new: model.predict_proba(new)[:, 1], roc_auc_score)
@@ -121,7 +122,7 @@ def test_the_auroc_of_sex_from_heart_rate_features(windows: Windows) -> None:
 
 def test_the_error_of_age_from_untrained_encoders(windows: Windows) -> None:
     plan = plan_of(windows, "ecgiddb_age")
-    row = published("ecgiddb_age", "untrained", "mae")
+    row = published("first-evaluation", "ecgiddb_age", "untrained", "mae")
     assert plan.hash == row["protocol"]
     node = OmegaConf.load(config_directory() / "encoder" / "resnet8.yaml")
     architecture = OmegaConf.create({"dataset": {"n_leads": 1}, "encoder": node}).encoder
@@ -137,3 +138,14 @@ def test_the_error_of_age_from_untrained_encoders(windows: Windows) -> None:
         )
         errors.append(mean_absolute_error(truth, said))
     assert np.mean(errors) == pytest.approx(float(row["value"]), abs=0.02)  # years
+
+
+@pytest.mark.parametrize("name", ["resnet8", "resnet8_long"])
+def test_the_auroc_of_sex_from_a_shipped_encoder(windows: Windows, name: str) -> None:
+    plan = plan_of(windows, "ecgiddb_sex")
+    row = published("shipped-encoder", "ecgiddb_sex", name, "auroc")
+    encoder = load_encoder(f"tiles-ecg/{name}")
+    assert (plan.hash, encoder.about.digest) == (row["protocol"], row["weights"])
+    x = encoder.embed(windows.gather(plan.target.row).signal).astype(np.float64)
+    truth, said = nested(x, plan, logistic, lambda model, new: model.predict_proba(new)[:, 1], roc_auc_score)
+    assert roc_auc_score(truth, said) == pytest.approx(float(row["value"]), abs=0.003)
