@@ -48,6 +48,13 @@ def test_a_report_and_remarks_go_into_the_card(write_encoder: Write, tmp_path: P
     assert "| **simclr, linear** | **0.900 [0.886, 0.913]** | 3144 |" in card
 
 
+def test_weights_of_one_fold_get_no_numbers_of_all_folds(write_encoder: Write, tmp_path: Path) -> None:
+    tuned = write_encoder(labelled=["0123"], protocol="ab12")
+    with pytest.raises(EncoderFileError, match=r"labels of one fold \(protocol ab12\).* leave --report out"):
+        import_model(tuned, tmp_path / "m", Wishes(report=REPORT, report_name="simclr"))
+    assert not (tmp_path / "m").exists()
+
+
 @pytest.mark.slow
 def test_a_run_that_fine_tuned_says_its_protocol(finetune: Run, tmp_path: Path) -> None:
     run = finetune("tuned")

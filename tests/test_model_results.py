@@ -71,6 +71,12 @@ def test_numbers_of_other_weights_are_refused(sheet: Path) -> None:
         results_text(read_results(sheet), "mine", "89ab", sheet)
 
 
+def test_fine_tuned_rows_are_told_from_those_of_the_weights(sheet: Path) -> None:
+    assert "not of these weights" not in results_text(read_results(sheet), "mine", "0123", sheet)
+    sheet.write_text(sheet.read_text().replace("mine,k-NN", "mine,fine-tuned"))
+    assert "not of these weights" in results_text(read_results(sheet), "mine", "0123", sheet)
+
+
 def test_a_report_that_names_no_weights_is_told_from_one_that_does(sheet: Path) -> None:
     assert "does not say of which weights" not in results_text(read_results(sheet), "mine", "0123", sheet)
     sheet.write_text(sheet.read_text().replace("0123", ""))

@@ -80,10 +80,11 @@ def import_model(model: str | Path, folder: Path, wishes: Wishes | None = None) 
         The folder.
 
     Raises:
-        EncoderFileError: If the model, the report or the remarks cannot be read, or the folder cannot be written.
+        EncoderFileError: If the model, the report or the remarks cannot be read, the report is of other weights, or the
+            folder cannot be written.
     """
     from tiles_ecg.encoder.architecture import build_with_weights
-    from tiles_ecg.encoder.encoder_file import read_encoder_file
+    from tiles_ecg.encoder.encoder_file import EncoderFileError, read_encoder_file
     from tiles_ecg.model_card import model_card
     from tiles_ecg.model_folder import check_free, write_model
 
@@ -97,6 +98,11 @@ def import_model(model: str | Path, folder: Path, wishes: Wishes | None = None) 
         licence=wishes.licence or about.licence,
         source=wishes.source or about.source,
     )
+    if wishes.report and about.protocol:
+        raise EncoderFileError(
+            f"{about.path}: was trained on labels of one fold (protocol {about.protocol}); the numbers of its report "
+            "are of all folds, each with weights of its own: leave --report out"
+        )
     results = _results(wishes.report, wishes.report_name or about.name, about.digest) if wishes.report else ""
     card = model_card(about, int(network.embedding_dim), results, _remarks(wishes.remarks))  # type: ignore[arg-type]
     return write_model(folder, about, weights, card, wishes.overwrite)

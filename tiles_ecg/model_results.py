@@ -10,6 +10,8 @@ from tiles_ecg.evaluation.metric_table import METRICS
 
 _NEEDED = ("task", "protocol", "encoder", "head", "role", "training_subjects", "metric", "value", "low", "high")
 _COUNTED = "n_subjects"
+TRAINED_FURTHER = ("fine-tuned", "fusion")
+"""Heads of methods whose encoder was trained on the labels of each fold."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ def results_text(results: Sequence[Result], encoder: str, digest: str, source: s
         of_task.sort(key=lambda result: (not _is_own(result, encoder), result.role != "encoder"))
         lines += [_line(result, is_own=_is_own(result, encoder)) for result in of_task]
         behind += _behind(of_task, encoder)
+    if any(_is_own(result, encoder) and result.head in TRAINED_FURTHER for result in results):
+        lines += ["", "Fine-tuned rows began from these weights and went on from them: they are not of these weights."]
     if "" in weights:
         lines += [
             "",

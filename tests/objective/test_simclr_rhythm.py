@@ -108,6 +108,7 @@ def test_windows_without_beats_leave_the_contrastive_loss(monkeypatch: pytest.Mo
     module = objective()
     logged = at_step(module, 5, monkeypatch)
     loss = module.training_step(batch(beat_p=0.0), 5)
+    assert torch.isnan(logged["train/rhythm"])
     loss.backward()
     assert torch.equal(loss.detach(), logged["train/contrastive"])
     assert all(p.grad is not None and p.grad.isfinite().all() for p in module.encoder.parameters())

@@ -14,7 +14,7 @@ FEATURES = (
     "pNN50",
     "beats a second",
 )
-"""Of the intervals between successive R-peaks, as in the heart-rate control of `tiles-evaluate`."""
+"""Of the intervals between successive R-peaks, ectopic beats included."""
 SHORTEST_STEP_MS = 50.0
 """Successive intervals that differ by more count for pNN50."""
 FEWEST_BEATS = 3
@@ -46,7 +46,9 @@ def rhythm_features(beat: Tensor, sample_rate: float) -> Tensor:
         (B, 8) float32. All are NaN below three beats; RMSSD and pNN50 below four.
 
     References:
-        Task Force of the ESC and NASPE, Heart rate variability, Circulation 93, 1996.
+        Task Force of the ESC and NASPE, Heart rate variability, Circulation 93, 1996. There pNN50 is a percentage of
+        all intervals; here it is a share of their successive differences, of which there is one fewer. Windows of 10 to
+        20 s are shorter than its standards ask for: these describe the window.
     """
     n_beats = beat.sum(1).float()
     interval = beat_intervals(beat)
@@ -104,3 +106,8 @@ def huber_sum(guess: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     is_known = ~target.isnan()
     error = F.huber_loss(guess, target.nan_to_num(0.0), reduction="none")
     return error.where(is_known, 0.0).sum(), is_known.sum()
+
+
+def or_nan(value: Tensor, is_known: Tensor) -> Tensor:
+    """For a log: NaN where a loss of 0 only says that there was nothing to guess."""
+    return value.detach().where(is_known, torch.nan)

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from tiles_ecg.dataset.batch import EcgBatch
 from tiles_ecg.objective.contrastive import judge_views, nt_xent_of_all, two_views
-from tiles_ecg.objective.rhythm import FEATURES, huber_sum, rhythm_features, rhythm_targets
+from tiles_ecg.objective.rhythm import FEATURES, huber_sum, or_nan, rhythm_features, rhythm_targets
 from tiles_ecg.optimizer.parameter_groups import decay_groups
 from tiles_ecg.seeding import seed_draws
 
@@ -23,7 +23,8 @@ class SimCLRRhythm(LightningModule):
 
     The targets come from the R-peaks of the store, which move with the signal: no label is needed. The loss is NT-Xent
     plus `rhythm_weight` times the mean Huber loss over what is defined in the global batch (a window with too few
-    R-peaks has no rhythm; a batch of such windows, no loss of it).
+    R-peaks has no rhythm; a batch of such windows, no loss of it, and NaN is logged). R-peaks are taken as they are in
+    the store, of noisy windows too; those under a mask of the view still count.
 
     Views are drawn whole-batch on the device, from (seed, step, rank) alone.
 
@@ -107,9 +108,9 @@ class SimCLRRhythm(LightningModule):
         embedding = self.encoder(views)  # (2B, D)
         first, second = self.projector(embedding).chunk(2)  # (B, P) each
         contrastive = nt_xent_of_all(self, first, second, self.temperature)
-        rhythm = self._rhythm_loss(*self._tell(embedding, beat))
+        rhythm, is_known = self._rhythm_loss(*self._tell(embedding, beat))
         loss = contrastive + self.rhythm_weight * rhythm
-        for name, value in (("loss", loss), ("contrastive", contrastive), ("rhythm", rhythm)):
+        for name, value in (("loss", loss), ("contrastive", contrastive), ("rhythm", or_nan(rhythm, is_known))):
             self.log(f"train/{name}", value, sync_dist=self.trainer.world_size > 1)
         return loss
 
@@ -117,13 +118,13 @@ class SimCLRRhythm(LightningModule):
         """What is told of the rhythm of each view and what is true, (2B, K) each."""
         return self.rhythm(embedding).float(), rhythm_targets(rhythm_features(beat, self.sample_rate))
 
-    def _rhythm_loss(self, told: Tensor, true: Tensor) -> Tensor:
-        """This process's share of the mean over what is defined in the global batch; 0 where nothing is."""
+    def _rhythm_loss(self, told: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+        """This process's share of the mean over what is defined in the global batch; 0 and False where nothing is."""
         total, n_known = huber_sum(told, true)
         if self.trainer.world_size > 1:
             total = total * self.trainer.world_size  # the mean of the gradients is taken
             n_known = self.all_gather(n_known).sum()  # type: ignore[union-attr]
-        return total / n_known.clamp_min(1)
+        return total / n_known.clamp_min(1), n_known > 0
 
     def validation_step(self, batch: EcgBatch, batch_idx: int) -> None:
         """Embed two views of each window, the same views at every validation and in every process."""
@@ -143,7 +144,8 @@ class SimCLRRhythm(LightningModule):
         contrastive = found.pop("loss")
         total, n_known = huber_sum(*(torch.cat(parts) for parts in zip(*told, strict=True)))
         rhythm = total / n_known.clamp_min(1)
-        values = {"loss": contrastive + self.rhythm_weight * rhythm, "contrastive": contrastive, "rhythm": rhythm}
+        values = {"loss": contrastive + self.rhythm_weight * rhythm, "contrastive": contrastive}
+        values["rhythm"] = or_nan(rhythm, n_known > 0)
         logged = {f"val/{name}": value for name, value in (values | found).items()}
         self.log_dict(logged, sync_dist=self.trainer.world_size > 1)
 
