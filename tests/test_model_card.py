@@ -69,7 +69,8 @@ def test_what_is_not_known_is_said_to_be(about: EncoderFile) -> None:
 
 
 def test_labels_and_protocol_are_said(about: EncoderFile) -> None:
-    card = model_card(replace(about, labelled=("0123",), protocol="ab12"), 16)
+    card = model_card(replace(about, labelled=("0123",), protocol="ab12", sources=frozenset(["5a", "6b"])), 16)
+    assert "Fingerprints of 2 files that these were made from" in card
     assert "`0123` (with its labels)" in card
     assert "It learned from labels too." in card
     assert "protocol `ab12`" in card
