@@ -47,7 +47,7 @@ the nearest five; else it is refused, unless --accept-loss is given."""
 EPILOG = """\
 Common commands
   tiles-export outputs/my-run -o exported                            both formats, float32
-  tiles-export my-model -o exported --format onnx                    one format, of a model folder
+  tiles-export tiles-ecg/resnet8 -o exported --format onnx           one format, of a model of the package
   tiles-export outputs/my-run -o exported --precision int8 --calibration my-data.h5
   tiles-export outputs/my-run -o exported --format torch --precision bf16 --calibration my-data.h5
 
