@@ -19,6 +19,11 @@ from tiles_ecg.store import Store
 COHORT = ("reader=synthetic", "reader.n_subjects=8", "reader.sessions_per_subject=2", "reader.session_h=1", "n_jobs=2")
 
 
+def heed_ctrl_c() -> None:
+    """As in a terminal; a shell lets what it starts in the background ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(
     folder: Path, *overrides: str, store: str = "s.h5", before: Callable[[], None] | None = None
 ) -> subprocess.Popen[str]:
@@ -149,7 +154,7 @@ def test_workers_end_soon_after_a_killed_command(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ctrl_c_ends_with_status_130_and_the_same_command_goes_on(tmp_path: Path) -> None:
     cohort = [*COHORT, "reader.n_subjects=240"]  # many seconds of work, so that the signal finds it at work
-    process = start(tmp_path, *cohort)
+    process = start(tmp_path, *cohort, before=heed_ctrl_c)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("s.h5.parts/*.part")) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -111,7 +111,9 @@ def _training(about: EncoderFile) -> str:
         lines.append("The training data are not known by digest.")
     if about.sources:
         known = f"Fingerprints of {len(about.sources):,} files that these were made from are in `config.json`:"
-        lines.append(f"{known} by them tiles-evaluate recognises recordings that it saw.")
+        lines.append(
+            f"{known} by them tiles-evaluate recognises recordings of its stores, those kept for validation too."
+        )
     if about.protocol:
         lines.append(f"Trained within the folds of protocol `{about.protocol}`.")
     lines.append(f"Digest of the weights: `{about.digest}`.")

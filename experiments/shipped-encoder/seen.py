@@ -1,11 +1,13 @@
 """What having seen a recording in pre-training, without its label, is worth to an encoder that is judged on it.
 
 Pre-training kept a tenth of the subjects for validation; those were never trained on. The same predictions (one probe,
-fitted on other people, for both) are judged on the recordings that were trained on and on those that were not. Some
-recordings are harder than others, whoever judges them: so the heart-rate control, which saw nothing, is judged on both.
+fitted on other people, for both) are judged on the recordings that were trained on and on those that were kept. By
+chance one group may be harder than the other, whoever judges it: so the heart-rate control and a published encoder,
+which were trained on neither, are judged on both as well. Recordings too short for a window of pre-training are
+left out.
 
-python experiments/shipped-encoder/seen.py --judged outputs/shipped-encoder/frozen/cinc2017 \
-    --runs resnet8=outputs/shipped-encoder/resnet8 resnet8_long=outputs/shipped-encoder/resnet8_long
+python experiments/shipped-encoder/seen.py --judged eval/frozen/cinc2017-cinc2017_af \
+    --runs resnet8=reference resnet8_long=best
 """
 
 import argparse
@@ -23,15 +25,28 @@ from tiles_ecg.evaluation.controls import HEART_RATE
 from tiles_ecg.evaluation.predictions import Predictions, load_predictions
 
 N_RESAMPLES = 2000
+CONTROLS = (HEART_RATE, "wildecg_resnet")
+HEAD = (
+    "task",
+    "encoder",
+    "kept (of the class)",
+    "trained on",
+    "kept",
+    "difference",
+    *(f"less that of {c}" for c in CONTROLS),
+)
 Numbers = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 
-def trained_on(run: Path) -> set[str]:
-    """Ids of the subjects whose windows a run was trained on."""
+def sides_of(run: Path) -> tuple[list[str], list[str]]:
+    """Ids of the subjects whose windows a run was trained on, and of those it kept for validation."""
     register_resolvers()
     data = instantiate(OmegaConf.load(run / "config.yaml").dataset, _convert_="all")
     windows = data.windows
-    return {windows.subject_id[number] for number in np.unique(windows.subject[data.train_rows]).tolist()}
+    trained = set(np.unique(windows.subject[data.train_rows]).tolist())
+    kept = set(np.unique(windows.subject).tolist()) - trained
+    return [windows.subject_id[n] for n in trained], [windows.subject_id[n] for n in kept]
 
 
 def predictions_of(task: Path, encoder: str) -> Predictions:
@@ -41,19 +56,20 @@ def predictions_of(task: Path, encoder: str) -> Predictions:
     return one
 
 
-def aurocs(found: Predictions, is_seen: NDArray[np.bool_], picks: list[tuple[NDArray[np.int64], ...]]) -> Numbers:
-    """(1 + resamples, 2): AUROC on what was trained on and on what was not; the first row without resampling."""
-    rows = [tuple(np.flatnonzero(side) for side in (is_seen, ~is_seen)), *picks]
+def differences(found: Predictions, picks: list[tuple[Rows, Rows]]) -> Numbers:
+    """(picks,): AUROC on what was trained on less that on what was kept."""
     score, value = found.score[:, 1], found.value
-    return np.array([[roc_auc_score(value[side], score[side]) for side in pair] for pair in rows])
+    return np.array([np.subtract(*(roc_auc_score(value[side], score[side]) for side in pair)) for pair in picks])
 
 
-def resampled(is_seen: NDArray[np.bool_], value: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], ...]]:
-    """Recordings drawn with replacement, on each side as many of each class as there are."""
+def resampled(sides: tuple[Rows, Rows], value: NDArray[np.int64]) -> Iterator[tuple[Rows, Rows]]:
+    """The two sides; then recordings drawn from each with replacement, as many of each class as there are."""
+    yield sides
     rng = np.random.default_rng(0)
-    groups = [[np.flatnonzero((is_seen == side) & (value == code)) for code in (0, 1)] for side in (True, False)]
+    groups = [[side[value[side] == code] for code in (0, 1)] for side in sides]
     for _ in range(N_RESAMPLES):
-        yield tuple(np.concatenate([rng.choice(rows, len(rows)) for rows in pair]) for pair in groups)
+        first, second = (np.concatenate([rng.choice(rows, len(rows)) for rows in pair]) for pair in groups)
+        yield first, second
 
 
 def text(values: Numbers) -> str:
@@ -62,30 +78,32 @@ def text(values: Numbers) -> str:
     return f"{values[0]:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
+def row_of(task: Path, name: str, subjects: tuple[list[str], list[str]]) -> list[str]:
+    """Cells of an encoder on a task; none where that is not binary."""
+    found = predictions_of(task, name)
+    if found.kind != "binary":
+        return []
+    trained, kept = (np.flatnonzero(np.isin(found.subject, ids)) for ids in subjects)
+    picks = list(resampled((trained, kept), found.value))
+    own, *others = (differences(predictions_of(task, method), picks) for method in (name, *CONTROLS))
+    values = [roc_auc_score(found.value[side], found.score[side, 1]) for side in (trained, kept)]
+    count = f"{len(kept):,} ({found.value[kept].sum():,})"
+    return [found.task, name, count, *(f"{v:.3f}" for v in values), text(own), *(text(own - other) for other in others)]
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--judged", type=Path, required=True, help="sweep folder of tiles-evaluate")
     parser.add_argument("--runs", nargs="+", required=True, metavar="NAME=RUN", help="pre-training of each encoder")
     given = parser.parse_args()
-    print(
-        "| task | encoder | not trained on (of the class) | trained on | not | difference | less that of heart rate |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    runs = {name: trained_on(Path(run)) for name, _, run in (pair.partition("=") for pair in given.runs)}
-    for folder in sorted(path.parent for path in given.judged.glob("*/predictions")):
-        for name, seen in runs.items():
-            found, control = predictions_of(folder, name), predictions_of(folder, HEART_RATE)
-            if found.kind != "binary":
-                continue
-            assert (found.example_id == control.example_id).all()
-            is_seen = np.isin(found.subject, sorted(seen))
-            picks = list(resampled(is_seen, found.value))
-            own, other = (aurocs(p, is_seen, picks) for p in (found, control))
-            more, extra = own[:, 0] - own[:, 1], (own[:, 0] - own[:, 1]) - (other[:, 0] - other[:, 1])
-            count = f"{(~is_seen).sum():,} ({found.value[~is_seen].sum():,})"
-            cells = [found.task, name, count, *(f"{value:.3f}" for value in own[0]), text(more), text(extra)]
-            print(f"| {' | '.join(cells)} |")
+    runs = {name: sides_of(Path(run)) for name, _, run in (pair.partition("=") for pair in given.runs)}
+    for cells in (HEAD, ["---"] * len(HEAD)):
+        print(f"| {' | '.join(cells)} |")
+    for task in sorted(path.parent for path in given.judged.glob("*/predictions")):
+        for name, subjects in runs.items():
+            if cells := row_of(task, name, subjects):
+                print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
