@@ -302,6 +302,16 @@ def test_a_name_that_is_no_encoder_is_refused(target: str, message: str) -> None
         build_network({"_target_": target}, "file")
 
 
+SMALL = {
+    "_target_": "tiles_ecg.encoder.resnet.ResNet1d",
+    "n_leads": 1,
+    "widths": [4],
+    "strides": [1],
+    "kernel_size": 3,
+    "embedding_dim": 8,
+}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -312,34 +322,18 @@ def test_a_name_that_is_no_encoder_is_refused(target: str, message: str) -> None
     ],
 )
 def test_arguments_that_the_network_does_not_take_are_named(changes: dict[str, Any], message: str) -> None:
-    node = {
-        "_target_": "tiles_ecg.encoder.resnet.ResNet1d",
-        "n_leads": 1,
-        "widths": [4],
-        "strides": [1],
-        "kernel_size": 3,
-        "embedding_dim": 8,
-    }
-    assert isinstance(build_network({**node, "_convert_": "all"}, "file"), nn.Module)
+    assert isinstance(build_network({**SMALL, "_convert_": "all"}, "file"), nn.Module)
     with pytest.raises(EncoderFileError, match=f"file: .*{message}"):
-        build_network({**node, **changes}, "file")
+        build_network({**SMALL, **changes}, "file")
 
 
 def test_a_config_that_asks_for_other_weights_is_refused_before_memory_is_taken() -> None:
-    node = {
-        "_target_": "tiles_ecg.encoder.resnet.ResNet1d",
-        "n_leads": 1,
-        "widths": [4],
-        "strides": [1],
-        "kernel_size": 3,
-        "embedding_dim": 8,
-    }
-    weights = build_network(node, "file").state_dict()
+    weights = build_network(SMALL, "file").state_dict()
     before = torch.get_rng_state()
     with pytest.raises(EncoderFileError, match=r"file: its weights are not those of its architecture, ResNet1d \(stem"):
-        build_with_weights({**node, "widths": [10**8]}, weights, "file")  # 120 PB of weights in its second convolution
+        build_with_weights({**SMALL, "widths": [10**8]}, weights, "file")  # 120 PB of weights in its second convolution
     assert torch.equal(torch.get_rng_state(), before)
-    network = build_with_weights(node, weights, "file")
+    network = build_with_weights(SMALL, weights, "file")
     for name, value in network.state_dict().items():
         assert torch.equal(value, weights[name])
 

@@ -235,13 +235,16 @@ def test_an_encoder_that_saw_some_of_the_same_files_is_found_however_they_were_c
 ) -> None:
     plan, files = plan_of(four, [0, 1]), frozenset("abcdef")
     monkeypatch.setitem(four.stores[0].__dict__, "fingerprints", frozenset(judged))
-    (check,) = audit_pretraining("simclr", Seen(["x"], sources=files), [], four, plan)
+    n_unknown = 0 if frozenset(judged) <= files else 1  # the other files
+    check, *others = audit_pretraining("simclr", Seen(["x"], sources=files), [], four, plan)
+    assert [other.is_unknown for other in others] == [True] * n_unknown
     assert (check.name, check.passed, check.is_unknown) == ("pretraining", False, False)
     assert check.detail == (
         "simclr saw these recordings, without labels, in pre-training: "
         f"four.h5 (at least {told} files it was made from)"
     )
-    (check,) = audit_pretraining("tuned", Seen(["x"], ["x"], files, frozenset("a")), [], four, plan)
+    check, *others = audit_pretraining("tuned", Seen(["x"], ["x"], files, frozenset("a")), [], four, plan)
+    assert [other.is_unknown for other in others] == [True] * n_unknown
     assert (check.name, check.passed) == ("labels", False)
     (check,) = audit_pretraining("simclr", Seen(["x"], sources=frozenset("gh")), [], four, plan)
     assert (check.passed, check.is_unknown) == (True, True)
@@ -255,6 +258,16 @@ def test_labels_learned_from_a_recut_of_a_store_are_found_by_copies_in_it(
     seen = Seen([trained.stores[0].digest, "recut"], ["recut"], frozenset("s"), frozenset("s"))
     leak, _ = audit_pretraining("tuned", seen, [trained], four, plan_of(four, [0, 1, 4, 5]))
     assert (leak.name, leak.passed) == ("labels", False)
+
+
+def test_a_file_that_was_seen_does_not_hide_copies_of_the_others(
+    four: Windows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(four.stores[0].__dict__, "fingerprints", frozenset("ab"))
+    tuned = Windows([store(tmp_path / "tuned.h5", {"z": noise(77), "y": -4 * noise(2)})])
+    digest = tuned.stores[0].digest
+    found = audit_pretraining("tuned", Seen([digest], [digest], frozenset("a")), [tuned], four, plan_of(four, [0, 4]))
+    assert [(check.name, check.passed) for check in found] == [("pretraining", False), ("labels", False)]
 
 
 def test_a_store_that_was_seen_does_not_hide_copies_in_another(four: Windows, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ KINDS = "a run folder, its .ckpt or .safetensors, or a model folder"
 REQUIRED = ("encoder", "preprocessing", "stores", "step")
 OPTIONAL = ("labelled", "sources", "labelled_sources", "protocol", "licence", "name", "source")
 """Keys of a description; those that it may lack."""
-_TEXTS = ("sources", "labelled_sources", "protocol", "licence", "name", "source")
+_TEXTS = OPTIONAL[1:]  # all but `labelled`, which is a list
 
 
 class EncoderFileError(Exception):

@@ -40,6 +40,11 @@ class Seen:
         """Whether it learned from labels of recordings in a store."""
         return store.digest in self.labelled or bool(store.fingerprints & self.labelled_sources)
 
+    def saw_all(self, store: Store) -> bool:
+        """Whether it saw the store itself, or every file that it was made from."""
+        known = self.sources | self.labelled_sources
+        return store.digest in self.stores or (bool(store.fingerprints) and store.fingerprints <= known)
+
     def told_of(self, store: Store) -> str:
         """What of a store it saw, by the store's digest and by the files that both were made from; else empty."""
         if store.digest in self.stores:
@@ -76,8 +81,8 @@ def audit_pretraining(
 ) -> list[Check]:
     """Check whether an encoder saw, in training, what it is judged on.
 
-    Stores are compared by digest and by the files that they were made from. Where these say nothing, near-duplicates
-    are looked for among the windows of the stores that it was trained on, as far as they are at hand.
+    Stores are compared by digest and by the files that they were made from. Where it did not see all of these,
+    near-duplicates are looked for among the windows of the stores that it was trained on, as far as they are at hand.
 
     Args:
         encoder_name: For the messages.
@@ -95,7 +100,7 @@ def audit_pretraining(
         if any(told):
             listed = named([text for text in told if text])
             checks.append(Check(name, False, f"{encoder_name} saw these recordings, {how}: {listed}"))
-    rows = _rows_of_unknown(seen, windows, plan)
+    rows = _rows_not_known(seen, windows, plan)
     if not len(rows):
         return checks
     checks += [_check_trained(encoder_name, seen, part, windows, rows) for part in trained]
@@ -112,12 +117,12 @@ def audit_pretraining(
     return [*checks, Check("pretraining", True, detail, is_unknown=True)]
 
 
-def _rows_of_unknown(seen: Seen, windows: Windows, plan: Plan) -> NDArray[np.int64]:
-    """Windows that are judged on, of stores that it is not known to have seen."""
+def _rows_not_known(seen: Seen, windows: Windows, plan: Plan) -> NDArray[np.int64]:
+    """Windows that are judged on, of stores that it is not known to have seen whole."""
     judged = np.unique(np.concatenate([fold.test for fold in plan.folds]))
     rows = plan.target.row[plan.target.windows_of(judged)]
     number = np.searchsorted(windows.first_row, rows, side="right") - 1
-    unknown = [i for i, store in enumerate(windows.stores) if not seen.told_of(store)]
+    unknown = [i for i, store in enumerate(windows.stores) if not seen.saw_all(store)]
     return np.asarray(rows[np.isin(number, unknown)], np.int64)
 
 
